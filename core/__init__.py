@@ -1,0 +1,1 @@
+"""What both stages and the cache need, and nothing else."""

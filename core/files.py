@@ -1,0 +1,65 @@
+"""Files that are whole or not there: temporary name, fsync, rename, fsync of the folder."""
+
+import json
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+
+TEMPORARY_MARK = ".tmp-"
+"""Every temporary file or folder has this in its name; leftovers of a killed writer are known by it."""
+
+
+def temporary_name(path: Path) -> Path:
+    """Return a fresh sibling name of `path` that no reader takes for finished."""
+    return path.with_name(f"{path.name}{TEMPORARY_MARK}{uuid.uuid4().hex[:12]}")
+
+
+def fsync_folder(folder: Path) -> None:
+    """Make renames and new entries in `folder` survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def publish(temporary: Path, path: Path) -> None:
+    """Give a finished, fsynced `temporary` file its real name, durably."""
+    temporary.replace(path)
+    fsync_folder(path.parent)
+
+
+@contextmanager
+def atomic_write(path: Path) -> Iterator[IO[bytes]]:
+    """Open a binary file that appears as `path` only if the block ends without an exception.
+
+    A reader sees the old file or the new one, never a part; so does one after a power cut.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = temporary_name(path)
+    try:
+        with temporary.open("wb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        publish(temporary, path)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            temporary.unlink()
+        raise
+
+
+def write_text_atomic(path: Path, text: str) -> None:
+    """Write `text` as UTF-8 to `path`, whole or not at all."""
+    with atomic_write(path) as stream:
+        stream.write(text.encode())
+
+
+def write_json_atomic(
+    path: Path, value: Any, default: Callable[[Any], Any] | None = None  # noqa: ANN401
+) -> None:
+    """Write `value` as indented JSON to `path`, whole or not at all; NaN is refused."""
+    write_text_atomic(path, json.dumps(value, indent=2, allow_nan=False, default=default) + "\n")
