@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, Any
 
 TEMPORARY_MARK = ".tmp-"
-"""Every temporary file or folder has this in its name; leftovers of a killed writer are known by it."""
+"""In the name of every temporary file or folder; a killed writer's leftovers are known by it."""
 
 
 def temporary_name(path: Path) -> Path:
@@ -59,7 +59,9 @@ def write_text_atomic(path: Path, text: str) -> None:
 
 
 def write_json_atomic(
-    path: Path, value: Any, default: Callable[[Any], Any] | None = None  # noqa: ANN401
+    path: Path,
+    value: object,
+    default: Callable[[Any], object] | None = None,
 ) -> None:
     """Write `value` as indented JSON to `path`, whole or not at all; NaN is refused."""
     write_text_atomic(path, json.dumps(value, indent=2, allow_nan=False, default=default) + "\n")

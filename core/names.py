@@ -5,8 +5,8 @@ in stores, so they are checked once, here, where they enter.
 """
 
 import re
-from difflib import get_close_matches
 from collections.abc import Iterable
+from difflib import get_close_matches
 
 from .errors import AbawError, UsageError
 

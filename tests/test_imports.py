@@ -91,11 +91,7 @@ def modules_loaded_by(code: str) -> set[str]:
 
 
 def test_help_loads_neither_torch_nor_a_store_library():
-    code = (
-        "from abaw.cli import main\n"
-        "try:\n    main(['--help'])\n"
-        "except SystemExit:\n    pass\n"
-    )
+    code = "from abaw.cli import main\ntry:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
     loaded = modules_loaded_by(code)
     assert not loaded & {"torch", "timm", "torchvision", "sklearn", "h5py", "zarr", "numpy"}
 

@@ -1,0 +1,324 @@
+"""The command line: parse, call one function, print.
+
+No logic lives here, and no import that `abaw --help` does not need: every command imports what it
+calls. Results go to stdout, progress and notes to stderr.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from . import __version__
+from .core.errors import AbawError
+
+
+class _Failure(click.ClickException):
+    """An expected error as one line on stderr, with the exit code of its kind."""
+
+    def __init__(self, error: AbawError) -> None:
+        super().__init__(" ".join(str(error).split()))
+        self.exit_code = error.exit_code
+
+
+class _Group(click.Group):
+    """A group that prints an `AbawError` as one line; a bug keeps its traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401
+        """Run the command that was asked for."""
+        try:
+            return super().invoke(ctx)
+        except AbawError as error:
+            raise _Failure(error) from error
+
+
+_HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+_FOLDER = click.Path(path_type=Path, file_okay=False)
+_FILE = click.Path(path_type=Path, dir_okay=False)
+_ANY = click.Path(path_type=Path)
+
+cache_option = click.option(
+    "--cache",
+    type=_FOLDER,
+    envvar="ABAW_CACHE",
+    default=Path("features"),
+    show_default=True,
+    help="Folder of the feature cache; or set ABAW_CACHE.",
+)
+set_option = click.option(
+    "--set",
+    "settings",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="One setting; may be given several times.",
+)
+quiet_option = click.option("--quiet", "-q", is_flag=True, help="No progress bar.")
+
+
+@click.group(cls=_Group, context_settings=_HELP)
+@click.version_option(__version__, prog_name="abaw")
+def main() -> None:
+    """Facial affect in video: extract embeddings once, train many temporal models.
+
+    \b
+    Example:
+      abaw sample data
+      abaw extract data/cropped_aligned --backbone densenet121 --weights random:0
+      abaw labels data/annotations
+      abaw temporal-train densenet121
+    """
+
+
+@main.command()
+@click.argument("out", type=_FOLDER)
+@click.option("--preset", default="default", show_default=True, help="demo, default or bench.")
+@click.option("--seed", type=int, default=None, help="Another seed draws another data set.")
+@set_option
+def sample(out: Path, preset: str, seed: int | None, settings: tuple[str, ...]) -> None:
+    """Write a drawn data set in the challenge's own form to OUT.
+
+    \b
+    Example:
+      abaw sample data --preset demo
+    """
+    from .sample import settings_from_text, write_sample
+
+    click.echo(write_sample(out, settings_from_text(preset, seed, settings)).text())
+
+
+@main.command()
+@click.argument("trees", type=_ANY, nargs=-1, required=True, metavar="FRAMES...")
+@click.option("--backbone", help="A name from `abaw backbones`.")
+@click.option("--weights", help="FILE, pretrained, random:SEED, none or a hub id; no default.")
+@click.option("--name", help="Name of the embedding; by default the backbone's.")
+@click.option("--license", "licence", help="Licence of the weights, recorded in the store.")
+@set_option
+@click.option("--config", type=_FILE, help="embeddings.yaml: several embeddings in one pass.")
+@click.option("--only", multiple=True, help="Only this embedding of --config; repeatable.")
+@cache_option
+@click.option(
+    "--store",
+    type=click.Choice(["hdf5", "zarr"]),
+    default="hdf5",
+    show_default=True,
+    help="Form of new stores.",
+)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps.")
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
+    default="auto",
+    show_default=True,
+    help="auto asks the hardware what it is fast at.",
+)
+@click.option("--allow-precision", is_flag=True, help="Go on in another precision than before.")
+@click.option("--batch-size", type=click.IntRange(min=1), help="Frames per forward pass.")
+@click.option("--workers", type=click.IntRange(min=1), help="Threads that decode images.")
+@click.option(
+    "--commit-every",
+    type=click.FloatRange(min=0),
+    default=60.0,
+    show_default=True,
+    help="Seconds of work a kill can cost.",
+)
+@click.option(
+    "--on-error",
+    type=click.Choice(["record", "fail"]),
+    default="record",
+    show_default=True,
+    help="What an unreadable frame does.",
+)
+@click.option("--dry-run", is_flag=True, help="Say per video what would be done, and why.")
+@quiet_option
+def extract(
+    trees: tuple[Path, ...],
+    backbone: str | None,
+    weights: str | None,
+    name: str | None,
+    licence: str | None,
+    settings: tuple[str, ...],
+    config: Path | None,
+    only: tuple[str, ...],
+    cache: Path,
+    quiet: bool,
+    **run_flags: Any,  # noqa: ANN401
+) -> None:
+    """Stage 1: run backbones over every face frame in FRAMES once, into the cache.
+
+    FRAMES are trees of face crops, <video>/00001.jpg; several trees are one set of videos.
+
+    \b
+    Example:
+      abaw extract data/cropped_aligned --backbone densenet121 --weights random:0
+      abaw extract data/cropped_aligned --config embeddings.yaml
+    """
+    from .extract import RunOptions, requests_from_command, run
+
+    requests = requests_from_command(backbone, weights, name, licence, settings, config, only)
+    summary = run(trees, requests, cache, RunOptions(**run_flags), progress=not quiet)
+    click.echo(summary.text())
+    summary.raise_for_unreadable_videos()
+
+
+@main.command()
+def backbones() -> None:
+    """List the backbones with input size, dimensions and accepted weights.
+
+    \b
+    Example:
+      abaw backbones
+    """
+    from .extract import backbones_text
+
+    click.echo(backbones_text())
+
+
+@main.command()
+@click.argument("folder", type=_FOLDER, required=False)
+@click.option("--train", type=_FILE, help="Annotation file of the training split.")
+@click.option("--val", type=_FILE, help="Annotation file of the validation split.")
+@click.option("--test", type=_FILE, help="List of the test split.")
+@click.option("--frames", type=_FOLDER, multiple=True, help="Frame tree: find missing crops.")
+@click.option("--name", default="labels", show_default=True, help="labels or labels-NAME.")
+@cache_option
+def labels(
+    folder: Path | None,
+    train: Path | None,
+    val: Path | None,
+    test: Path | None,
+    frames: tuple[Path, ...],
+    name: str,
+    cache: Path,
+) -> None:
+    """Read annotation files into a labels store, and report everything odd in them.
+
+    FOLDER holds the challenge's files under their own names; or name them one by one.
+
+    \b
+    Example:
+      abaw labels data/annotations --frames data/cropped_aligned
+    """
+    from .temporal.data.annotations import import_annotations
+
+    click.echo(import_annotations(cache, name, folder, train, val, test, frames))
+
+
+@main.group(cls=_Group)
+def cache() -> None:
+    """Look at the feature cache.
+
+    \b
+    Example:
+      abaw cache info
+    """
+
+
+@cache.command()
+@click.argument("names", nargs=-1)
+@cache_option
+@click.option("--json", "as_json", is_flag=True, help="All of it, for programs.")
+def info(names: tuple[str, ...], cache: Path, as_json: bool) -> None:
+    """Say what the cache holds: videos, frames, weights, licence, fingerprint, versions.
+
+    \b
+    Example:
+      abaw cache info densenet121
+    """
+    from .cache import describe_cache
+
+    description = describe_cache(cache, names)
+    click.echo(json.dumps(description.facts, indent=2) if as_json else description.text())
+
+
+@main.command("temporal-train")
+@click.argument("features", metavar="A+B")
+@click.option("--encoder", help="Temporal encoder, e.g. gru.")
+@click.option("--framework", help="Multi-task framework, e.g. se.")
+@click.option("--seed", type=int, help="Seed of the model.")
+@click.option("--labels", help="Name of the labels store.")
+@click.option("--config", type=_FILE, help="YAML file with settings of the run.")
+@set_option
+@click.option("--run", "run_dir", type=_FOLDER, help="Folder of the run; by default auto-named.")
+@click.option(
+    "--out", type=_FOLDER, default=Path("runs"), show_default=True, help="Where auto-named runs go."
+)
+@cache_option
+@quiet_option
+def temporal_train(
+    features: str,
+    config: Path | None,
+    settings: tuple[str, ...],
+    run_dir: Path | None,
+    out: Path,
+    cache: Path,
+    quiet: bool,
+    **named: Any,  # noqa: ANN401
+) -> None:
+    """Stage 2: train one temporal multi-task model on the cached embeddings A+B.
+
+    \b
+    Example:
+      abaw temporal-train densenet121
+      abaw temporal-train mae_vit_small_patch16+densenet121 --seed 1 --set epochs=60
+    """
+    from .temporal.config import config_from_command
+    from .temporal.train import train
+
+    resolved = config_from_command(features, config, settings, **named)
+    click.echo(train(resolved, cache, run_dir, out=out, progress=not quiet).text())
+
+
+@main.command("temporal-predict")
+@click.argument("run", type=_FOLDER)
+@click.option("--split", type=click.Choice(["train", "val", "test"]), required=True)
+@click.option("--out", type=_FILE, required=True, help="The prediction table to write (CSV).")
+@cache_option
+def temporal_predict(run: Path, split: str, out: Path, cache: Path) -> None:
+    """Predict every frame that a split lists, with the best model of a run.
+
+    \b
+    Example:
+      abaw temporal-predict runs/densenet121-gru-se-s0-1a2b3c4d --split test --out test.csv
+    """
+    from .temporal.predict import predict
+
+    click.echo(predict(run, split, out, cache).text())
+
+
+@main.command()
+@click.argument("predictions", type=_FILE)
+@click.argument("annotations", type=_ANY, required=False)
+@click.option("--split", default="val", show_default=True, help="Split of a labels store.")
+@cache_option
+@click.option("--json", "as_json", is_flag=True, help="All figures with all digits.")
+def score(
+    predictions: Path, annotations: Path | None, split: str, cache: Path, as_json: bool
+) -> None:
+    """Score a prediction file by the challenge's official measure.
+
+    ANNOTATIONS is an annotation file or a labels store; by default the cache's labels.
+
+    \b
+    Example:
+      abaw score val.csv data/annotations/validation_set_annotations.txt
+    """
+    from .temporal.score import score_file
+
+    scores = score_file(predictions, annotations or cache / "labels", split)
+    click.echo(json.dumps(scores.to_dict(), indent=2) if as_json else scores.text())
+
+
+@main.command()
+@click.argument("runs", type=_FOLDER, nargs=-1, required=True, metavar="RUNS...")
+@cache_option
+def report(runs: tuple[Path, ...], cache: Path) -> None:
+    """Print the scores of many runs as a table, under the constant predictor.
+
+    \b
+    Example:
+      abaw report runs/*
+    """
+    from .temporal.report import score_table
+
+    click.echo(score_table(runs, cache))
