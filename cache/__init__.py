@@ -1,0 +1,44 @@
+"""The contract between the stages: stores of embeddings and of labels. Works without torch."""
+
+from .catalog import Failure, Piece, VideoState
+from .describe import CacheDescription, describe_cache
+from .errors import (
+    CacheError,
+    CorruptStoreError,
+    FingerprintError,
+    FormatVersionError,
+    StoreExistsError,
+    StoreMissingError,
+    VideoMissingError,
+)
+from .labels import SPLITS, LabelRecord, LabelStore, LabelTable, write_labels
+from .locate import list_stores
+from .spec import EmbeddingSpec
+from .store import EmbeddingStore, VideoRecord, open_store
+from .writer import StoreWriter
+
+__all__ = [
+    "SPLITS",
+    "CacheDescription",
+    "CacheError",
+    "CorruptStoreError",
+    "EmbeddingSpec",
+    "EmbeddingStore",
+    "Failure",
+    "FingerprintError",
+    "FormatVersionError",
+    "LabelRecord",
+    "LabelStore",
+    "LabelTable",
+    "Piece",
+    "StoreExistsError",
+    "StoreMissingError",
+    "StoreWriter",
+    "VideoMissingError",
+    "VideoRecord",
+    "VideoState",
+    "describe_cache",
+    "list_stores",
+    "open_store",
+    "write_labels",
+]

@@ -1,0 +1,326 @@
+"""Which rows of which tree are a video: the newest complete version wins.
+
+A store's trees (the compacted one and its parts) hold *entries*: a range of a video's source
+frames, in one version. A version is complete when its entries tile [0, source_total). After a kill
+between a compaction and the removal of its parts the same rows are there twice; every rule here
+gives the same answer with and without the second copy.
+"""
+
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from .backend import Tree
+from .errors import CorruptStoreError
+from .schema import HASH_MODULUS, Array, check_video_ids, join_hash, unpack
+from .spec import EmbeddingSpec
+
+
+class Failure(NamedTuple):
+    """A source frame that could not be read."""
+
+    video: str
+    frame: int
+    reason: str
+
+
+class Piece(NamedTuple):
+    """A stored range of a video's source frames."""
+
+    source_start: int
+    source_length: int
+    input_hash: int
+    """Sum of the frames' content hashes, modulo 2**128."""
+    stat_hash: int
+    """Sum of the frames' size and time hashes, modulo 2**128."""
+    precision: str
+
+
+class VideoState(NamedTuple):
+    """What a store knows of the newest version of a video."""
+
+    version: int
+    complete: bool
+    source_total: int
+    pieces: tuple[Piece, ...]
+    """In order, without overlap; they cover all source frames if the version is complete."""
+
+    @property
+    def missing(self) -> list[tuple[int, int]]:
+        """Ranges [start, stop) of source frames that no piece covers."""
+        gaps, covered = [], 0
+        for piece in self.pieces:
+            if piece.source_start > covered:
+                gaps.append((covered, piece.source_start))
+            covered = piece.source_start + piece.source_length
+        return [*gaps, (covered, self.source_total)] if covered < self.source_total else gaps
+
+    @property
+    def input_hash(self) -> int:
+        """Sum of the pieces' hashes, modulo 2**128: the video's own if it is complete."""
+        return sum(piece.input_hash for piece in self.pieces) % HASH_MODULUS
+
+    @property
+    def stat_hash(self) -> int:
+        """Like `input_hash`, of sizes and modification times."""
+        return sum(piece.stat_hash for piece in self.pieces) % HASH_MODULUS
+
+
+class Entry(NamedTuple):
+    """One row of an index."""
+
+    version: int
+    source_total: int
+    source_start: int
+    source_length: int
+    tree: int
+    """Number of the tree; the compacted one first, then parts by name."""
+    row: int
+    """Row of that tree's index."""
+
+    @property
+    def source_stop(self) -> int:
+        """End of the range of source frames, exclusive."""
+        return self.source_start + self.source_length
+
+
+def tiling(entries: Iterable[Entry], total: int) -> list[Entry] | None:
+    """Return entries that tile [0, total) in order, or None if none do.
+
+    Where several do, long entries and early trees are taken, so the answer does not depend on
+    what else is there.
+    """
+    reached_by: dict[int, Entry] = {}
+    for entry in sorted(entries, key=lambda e: (e.source_start, -e.source_length, e.tree, e.row)):
+        if total == 0:
+            return [entry]
+        if entry.source_start in reached_by or entry.source_start == 0:
+            reached_by.setdefault(entry.source_stop, entry)
+    if total not in reached_by:
+        return None
+    chain = [reached_by[total]]
+    while chain[-1].source_start:
+        chain.append(reached_by[chain[-1].source_start])
+    return chain[::-1]
+
+
+def disjoint(entries: Iterable[Entry]) -> list[Entry]:
+    """Return the entries of an incomplete version that do not overlap, in order."""
+    kept: list[Entry] = []
+    for entry in sorted(entries, key=lambda e: (e.source_start, -e.source_length, e.tree, e.row)):
+        if not kept or entry.source_start >= kept[-1].source_stop:
+            kept.append(entry)
+    return kept
+
+
+def newest(entries: Sequence[Entry]) -> tuple[bool, list[Entry]]:
+    """Return (complete, entries in order) of the newest version among `entries`."""
+    version = max(entry.version for entry in entries)
+    own = [entry for entry in entries if entry.version == version]
+    for total in sorted({entry.source_total for entry in own}):
+        chain = tiling((entry for entry in own if entry.source_total == total), total)
+        if chain is not None:
+            return True, chain
+    total = max(entry.source_total for entry in own)
+    return False, disjoint(entry for entry in own if entry.source_total == total)
+
+
+def newest_complete(entries: Sequence[Entry]) -> list[Entry] | None:
+    """Return the entries, in order, of the newest version that is complete."""
+    rest = list(entries)
+    while rest:
+        complete, chain = newest(rest)
+        if complete:
+            return chain
+        version = max(entry.version for entry in rest)
+        rest = [entry for entry in rest if entry.version < version]
+    return None
+
+
+class Catalog:
+    """The entries of all trees of a store.
+
+    Args:
+        trees: the compacted tree first, then the parts by name.
+
+    Raises:
+        CorruptStoreError: an index contradicts itself or its rows, or trees are of two specs.
+    """
+
+    def __init__(self, trees: Sequence[Tree]) -> None:
+        self.trees = trees
+        self._cells: list[tuple[list[int], ...]] = []
+        self._precisions: list[list[str]] = []
+        self.by_video: dict[str, list[tuple[int, int]]] = {}
+        """Id -> (tree, row of its index) of every entry, unsorted ids."""
+        for number, tree in enumerate(trees):
+            check_tree(tree)
+            self._precisions.append(tree_precisions(tree))
+            if tree.attributes["fingerprint"] != trees[0].attributes["fingerprint"]:
+                message = (
+                    f"{trees[0].path} and {tree.path} must hold the same embedding, but their "
+                    f"fingerprints are {trees[0].attributes['fingerprint']} and "
+                    f"{tree.attributes['fingerprint']}; remove the one that is wrong"
+                )
+                raise CorruptStoreError(message)
+            videos = unpack(tree.arrays, "index/id", tree.path)
+            check_video_ids(videos, tree.path)
+            columns = ("version", "source_total", "source_start", "source_length", "length")
+            self._cells.append(tuple(tree.arrays[f"index/{name}"].tolist() for name in columns))
+            for row, video in enumerate(videos):
+                self.by_video.setdefault(video, []).append((number, row))
+
+    def entries(self, video: str) -> list[Entry]:
+        """Return all entries of a video, of any version."""
+        found = []
+        for tree, row in self.by_video.get(video, ()):
+            version, total, start, length, _ = self._cells[tree]
+            found.append(Entry(version[row], total[row], start[row], length[row], tree, row))
+        return found
+
+    def n_rows(self, tree: int, row: int) -> int:
+        """Return the number of embeddings of one entry."""
+        return self._cells[tree][4][row]
+
+    def piece(self, entry: Entry) -> Piece:
+        """Return what a writer needs to know of an entry."""
+        tree = self.trees[entry.tree]
+        names = self._precisions[entry.tree]
+        return Piece(
+            entry.source_start,
+            entry.source_length,
+            join_hash(tree.arrays["index/input_hash"][entry.row]),
+            join_hash(tree.arrays["index/stat_hash"][entry.row]),
+            names[int(tree.arrays["index/precision"][entry.row])],
+        )
+
+    def complete(self) -> dict[str, list[tuple[int, int]]]:
+        """Return id -> (tree, row) of the newest complete version's entries, in source order.
+
+        Videos without any readable frame are among them.
+        """
+        found = {}
+        for video, places in self.by_video.items():
+            if len(places) == 1:
+                tree, row = places[0]
+                _, total, start, length, _ = self._cells[tree]
+                if start[row] == 0 and length[row] == total[row]:
+                    found[video] = places
+            else:
+                chain = newest_complete(self.entries(video))
+                if chain is not None:
+                    found[video] = [(entry.tree, entry.row) for entry in chain]
+        return found
+
+    def report(self, versions: Mapping[str, Collection[int]]) -> list[tuple[str, int, int, str]]:
+        """Return (video, version, frame, reason) of these versions' failures, in that order.
+
+        A frame that two trees report is there once.
+        """
+        found: dict[tuple[str, int, int], str] = {}
+        for tree in self.trees:
+            arrays = tree.arrays
+            rows = zip(
+                unpack(arrays, "report/video", tree.path),
+                arrays["report/version"].tolist(),
+                arrays["report/frame"].tolist(),
+                unpack(arrays, "report/reason", tree.path),
+                strict=True,
+            )
+            for video, version, frame, reason in rows:
+                if version in versions.get(video, ()):
+                    found.setdefault((video, version, frame), reason)
+        return [(*key, found[key]) for key in sorted(found)]
+
+    def version(self, tree: int, row: int) -> int:
+        """Return the version of one entry."""
+        return self._cells[tree][0][row]
+
+
+def check_tree(tree: Tree) -> None:
+    """Raise CorruptStoreError unless the index of a tree fits itself and its rows."""
+    arrays, where = tree.arrays, tree.path
+    spec = tree_spec(tree)
+    embedding, frame = tree.rows["embedding"], tree.rows["frame"]
+    n_rows = frame.shape[0]
+    if embedding.shape != (n_rows, spec.dim) or embedding.dtype != np.dtype(spec.dtype):
+        message = (
+            f"{where} must hold embedding of shape ({n_rows}, {spec.dim}) {spec.dtype}, one row a "
+            f"frame number, but it is {embedding.shape} {embedding.dtype}; restore it from a copy"
+        )
+        raise CorruptStoreError(message)
+    _check_lengths(arrays, "index/id", "index/", where)
+    _check_lengths(arrays, "report/video", "report/", where)
+    start, length = arrays["index/start"], arrays["index/length"]
+    source_start = arrays["index/source_start"]
+    source_length, total = arrays["index/source_length"], arrays["index/source_total"]
+    # Compared without adding, which a huge number could overflow.
+    sound = (
+        (length >= 0) & (start >= 0) & (start <= n_rows) & (length <= n_rows - start)
+        & (source_start >= 0) & (source_length >= length) & (source_length <= total)
+        & (source_start <= total - source_length)
+        & ((source_length >= 1) | (total == 0))
+        & (arrays["index/version"] >= 1)
+    )  # fmt: skip
+    if not sound.all():
+        row = int(np.flatnonzero(~sound)[0])
+        message = (
+            f"entry {row} of the index of {where} must lie within {n_rows} rows and its source "
+            f"frames, but has start {start[row]}, length {length[row]}, source range "
+            f"{source_start[row]}+{source_length[row]} of {total[row]}, version "
+            f"{arrays['index/version'][row]}; restore it from a copy"
+        )
+        raise CorruptStoreError(message)
+    codes = arrays["index/precision"]
+    names = tree_precisions(tree)
+    if len(codes) and int(codes.max()) >= len(names):
+        message = f"{where} must name the precision of every entry, but names only {names}"
+        raise CorruptStoreError(message)
+
+
+def tree_spec(tree: Tree) -> EmbeddingSpec:
+    """Return the spec of a tree, checked against its fingerprint.
+
+    Raises:
+        CorruptStoreError: the stored fingerprint is not that of the stored spec.
+    """
+    spec = EmbeddingSpec.from_json(
+        str(tree.attributes.get("embedding_spec")), f"the embedding_spec of {tree.path}"
+    )
+    if spec.fingerprint != tree.attributes.get("fingerprint"):
+        message = (
+            f"{tree.path} must have the fingerprint {spec.fingerprint} of its embedding_spec, but "
+            f"has {tree.attributes.get('fingerprint')}; restore it from a copy"
+        )
+        raise CorruptStoreError(message)
+    return spec
+
+
+def tree_precisions(tree: Tree) -> list[str]:
+    """Return the names that the codes in index/precision stand for."""
+    try:
+        names = json.loads(str(tree.attributes.get("precisions")))
+    except json.JSONDecodeError:
+        names = None
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        message = (
+            f"{tree.path} must have a JSON list of texts as its attribute precisions, but has "
+            f"{tree.attributes.get('precisions')!r}; restore it from a copy"
+        )
+        raise CorruptStoreError(message)
+    return names
+
+
+def _check_lengths(arrays: Mapping[str, Array], pool: str, group: str, where: Path) -> None:
+    """Raise CorruptStoreError unless every array of a group has one row a text of its pool."""
+    n = len(arrays[f"{pool}_offset"]) - 1
+    for name, array in arrays.items():
+        if not name.startswith(group) or name.endswith("_bytes"):
+            continue
+        needed = n + 1 if name.endswith("_offset") else n
+        if len(array) != needed:
+            message = f"{where} must hold {needed} of {name}, but holds {len(array)}"
+            raise CorruptStoreError(message)

@@ -1,0 +1,34 @@
+"""What can be wrong with a store, as errors that a user can act on."""
+
+from ..core.errors import AbawError
+
+
+class CacheError(AbawError):
+    """A store cannot be opened, read or written as asked."""
+
+
+class StoreMissingError(CacheError):
+    """There is no store at the path; the message lists the stores that are near."""
+
+
+class StoreExistsError(CacheError):
+    """Another store already has the name, in the other backend or with other capital letters."""
+
+
+class FingerprintError(CacheError):
+    """The store holds embeddings of another `EmbeddingSpec`; the message names the fields."""
+
+
+class FormatVersionError(CacheError):
+    """The store was written by a newer version of this package."""
+
+
+class CorruptStoreError(CacheError):
+    """The bytes of a store are not what its format says."""
+
+
+class VideoMissingError(CacheError, KeyError):
+    """The store holds no such video."""
+
+    def __str__(self) -> str:  # a KeyError would put the message in quotes
+        return str(self.args[0])

@@ -1,0 +1,225 @@
+"""The HDF5 backend: one file a tree.
+
+    features/mae.h5                             the compacted tree
+    features/mae.h5.parts/00000001-<uid>.h5     parts, while there are any
+
+HDF5 is only used to lay a file out. It is written through one Python file object, read by mapping
+HDF5's own descriptor, and never changed once it has its name.
+"""
+
+import io
+import mmap
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from ..core.files import fsync_folder, publish
+from .backend import (
+    PART_NAME,
+    RowArray,
+    ShapeOnly,
+    Tree,
+    TreeWriter,
+    checked_tree,
+    missing_element,
+    remove_tree,
+    temporary_path,
+)
+from .errors import CorruptStoreError
+from .schema import Array, Element, elements_of
+
+_ALIGNMENT = 4096
+"""Large elements begin at a page of the file, so that their numbers are aligned when mapped."""
+
+
+class WholeFile(io.FileIO):
+    """An unbuffered file; `write` does not return before every byte is with the system."""
+
+    def write(self, data: Any, /) -> int:  # noqa: ANN401 - a buffer of any kind
+        """Write all of `data` and return its number of bytes."""
+        view = memoryview(data).cast("B")
+        done = 0
+        while done < len(view):
+            done += super().write(view[done:])
+        return done
+
+
+class _H5TreeWriter:
+    def __init__(self, file: h5py.File) -> None:
+        self._file = file
+        self._filled: dict[str, int] = {}
+
+    def create_rows(self, name: str, shape: tuple[int, ...], dtype: "np.dtype[Any]") -> None:
+        self._file.create_dataset(name, shape, dtype)
+        self._filled[name] = 0
+
+    def append_rows(self, name: str, block: Array) -> None:
+        first = self._filled[name]
+        if len(block):
+            self._file[name][first : first + len(block)] = block
+        self._filled[name] = first + len(block)
+
+    def write_array(self, name: str, array: Array) -> None:
+        self._file.create_dataset(name, data=array)
+
+    def write_attributes(self, attributes: Mapping[str, Any]) -> None:
+        for name, value in attributes.items():
+            self._file.attrs[name] = value
+
+    def check_filled(self) -> None:
+        for name, filled in self._filled.items():
+            if filled != len(self._file[name]):
+                message = f"{name} has room for {len(self._file[name])} rows but got {filled}"
+                raise ValueError(message)
+
+
+@contextmanager
+def write_file(path: Path) -> Iterator[TreeWriter]:
+    """Write a tree that appears as the file `path` when the block ends without an exception."""
+    temporary = temporary_path(path)
+    try:
+        with WholeFile(temporary, "w+b") as stream:
+            with h5py.File(
+                stream, "w", alignment_threshold=_ALIGNMENT, alignment_interval=_ALIGNMENT
+            ) as file:
+                writer = _H5TreeWriter(file)
+                yield writer
+                writer.check_filled()
+            os.fsync(stream.fileno())
+        publish(temporary, path)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            temporary.unlink()
+        raise
+
+
+class H5Backend:
+    """One HDF5 file a tree."""
+
+    name = "hdf5"
+    suffix = ".h5"
+
+    def parts_folder(self, store: Path) -> Path:
+        """Return the folder that holds the store's parts."""
+        return store.with_name(store.name + ".parts")
+
+    def list_parts(self, store: Path) -> list[Path]:
+        """Return the visible parts, oldest name first."""
+        try:
+            paths = sorted(self.parts_folder(store).iterdir())
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        return [path for path in paths if path.suffix == ".h5" and PART_NAME.match(path.stem)]
+
+    def find_base(self, store: Path) -> Path | None:
+        """Return the compacted file, if there is one."""
+        return store if store.is_file() else None
+
+    def temporary_places(self, store: Path) -> list[tuple[Path, str]]:
+        """Return (folder, beginning of the names) where this store's temporaries may lie."""
+        return [(store.parent, store.name), (self.parts_folder(store), "")]
+
+    def read(self, tree: Path, *, map_rows: bool) -> Tree:
+        """Read one file; see `Backend.read`."""
+        try:
+            # A lock would refuse readers while a writer runs; the file never changes.
+            file = h5py.File(tree, "r", locking=False)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            if not tree.exists():
+                raise FileNotFoundError(tree) from error
+            message = (
+                f"{tree} must be a whole HDF5 file, but HDF5 says: {error}; restore it from a "
+                f"copy, or remove it and extract again"
+            )
+            raise CorruptStoreError(message) from error
+        with file:
+            try:
+                attributes = {name: _plain(value) for name, value in file.attrs.items()}
+            except (OSError, UnicodeDecodeError) as error:
+                message = f"{tree} must have readable root attributes, but HDF5 says: {error}"
+                raise CorruptStoreError(message) from error
+            elements = elements_of(attributes, tree)
+            # Duplicates HDF5's descriptor: a name opened twice could be two files.
+            mapped = mmap.mmap(file.id.get_vfd_handle(), 0, access=mmap.ACCESS_READ)
+            arrays: dict[str, Array | RowArray] = {}
+            for name, element in elements.items():
+                array = _map_element(file, mapped, name, element, tree)
+                if element.is_rows:
+                    arrays[name] = array if map_rows else ShapeOnly(array.shape, array.dtype)
+                else:
+                    arrays[name] = array.copy()
+        return checked_tree(tree, attributes, elements, arrays)
+
+    @contextmanager
+    def write_part(self, store: Path, name: str) -> Iterator[TreeWriter]:
+        """Write a part called `name`."""
+        folder = self.parts_folder(store)
+        if not folder.is_dir():
+            folder.mkdir(parents=True, exist_ok=True)
+            fsync_folder(folder.parent)
+        with write_file(folder / f"{name}.h5") as writer:
+            yield writer
+
+    @contextmanager
+    def write_base(self, store: Path) -> Iterator[TreeWriter]:
+        """Write the new compacted file and put it in the place of the old one."""
+        with write_file(store) as writer:
+            yield writer
+
+    def remove_part(self, part: Path) -> None:
+        """Remove a part that the compacted file holds."""
+        remove_tree(part)
+
+    def tidy(self, store: Path) -> None:
+        """Remove the parts folder if it holds nothing but the lock."""
+        folder = self.parts_folder(store)
+        if folder.is_dir() and {path.name for path in folder.iterdir()} <= {"lock"}:
+            with suppress(FileNotFoundError):
+                (folder / "lock").unlink()
+            with suppress(OSError):  # another writer has just begun a part there
+                folder.rmdir()
+
+
+def _map_element(
+    file: h5py.File, mapped: mmap.mmap, name: str, element: Element, where: Path
+) -> Array:
+    """Return the element as a read-only view of the mapped file."""
+    try:
+        dataset = file.get(name)
+        is_plain = (
+            isinstance(dataset, h5py.Dataset)
+            and isinstance(file.get(name, getlink=True), h5py.HardLink)
+            and dataset.id.get_create_plist().get_layout() == h5py.h5d.CONTIGUOUS
+            and not dataset.external
+        )
+    except (OSError, RuntimeError, KeyError) as error:
+        raise missing_element(name, where) from error
+    if not is_plain:
+        raise missing_element(name, where)
+    dtype, shape = dataset.dtype, dataset.shape
+    element.check(name, dtype, shape, where)
+    size = int(np.prod(shape)) * dtype.itemsize
+    if size == 0:
+        array: Array = np.empty(shape, dtype)
+        array.flags.writeable = False
+        return array
+    offset = dataset.id.get_offset()
+    if offset is None or offset + size > len(mapped):
+        message = (
+            f"{where} must hold {size} bytes of {name} at byte {offset}, but has "
+            f"{len(mapped)} bytes: it is cut short; restore it from a copy"
+        )
+        raise CorruptStoreError(message)
+    return np.ndarray(shape, dtype, buffer=mapped, offset=offset)
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - whatever HDF5 holds
+    """Return an attribute as JSON has it: a NumPy number becomes a Python number."""
+    return value.item() if isinstance(value, np.generic) else value

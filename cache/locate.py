@@ -1,0 +1,98 @@
+"""From a path that a user typed to a store and its backend."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ..core.files import TEMPORARY_MARK
+from ..core.names import near_misses
+from .backend import Backend
+from .errors import CacheError, StoreExistsError, StoreMissingError
+from .h5_store import H5Backend
+from .zarr_store import ZarrBackend
+
+BACKENDS: tuple[Backend, ...] = (H5Backend(), ZarrBackend())
+
+
+def backend_of(path: Path) -> Backend:
+    """Return the backend whose suffix `path` has.
+
+    Raises:
+        CacheError: it has neither.
+    """
+    for backend in BACKENDS:
+        if path.suffix == backend.suffix:
+            return backend
+    message = f"the path of a store ends in .h5 or .zarr, but got {path}; add one of them"
+    raise CacheError(message)
+
+
+def exists(backend: Backend, store: Path) -> bool:
+    """Return whether there is a store of this backend at `store`, compacted or in parts."""
+    # In this order: a compaction that ends in between removes parts after its tree is in place.
+    return bool(backend.list_parts(store)) or backend.find_base(store) is not None
+
+
+def find_store(path: Path) -> tuple[Backend, Path]:
+    """Return the backend and full path of the store at `path`, with or without its suffix.
+
+    Raises:
+        StoreMissingError: there is none.
+        StoreExistsError: there are two of the name.
+    """
+    stem = path.with_suffix("") if path.suffix in {item.suffix for item in BACKENDS} else path
+    found = [
+        (backend, stem.with_name(stem.name + backend.suffix))
+        for backend in BACKENDS
+        if exists(backend, stem.with_name(stem.name + backend.suffix))
+    ]
+    if len(found) > 1:
+        message = (
+            f"a name must belong to one store, but both {found[0][1]} and {found[1][1]} exist; "
+            f"remove one of them"
+        )
+        raise StoreExistsError(message)
+    if not found or (path != stem and found[0][1] != path):
+        names = list_stores(stem.parent)
+        message = f"there is no store {path}; in {stem.parent}, {near_misses(stem.name, names)}"
+        raise StoreMissingError(message)
+    return found[0]
+
+
+def list_stores(folder: Path) -> list[str]:
+    """Return the names of the stores in a cache folder, sorted."""
+    return sorted({name for name, _ in _stores(folder)})
+
+
+def check_free(store: Path) -> None:
+    """Raise StoreExistsError if another store in the folder has the name of `store`.
+
+    The other backend and other capital letters count: names must be safe on any file system.
+    """
+    for name, path in _stores(store.parent):
+        if name.lower() == store.stem.lower() and path != store:
+            message = (
+                f"{store} needs a name that no other store has, but {path} exists; use that one, "
+                f"choose another name, or remove it"
+            )
+            raise StoreExistsError(message)
+
+
+@contextmanager
+def _no_folder_is_empty() -> Iterator[None]:
+    try:
+        yield
+    except (FileNotFoundError, NotADirectoryError):
+        return
+
+
+def _stores(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Yield (name, path) of the stores in `folder`."""
+    with _no_folder_is_empty():
+        for path in sorted(folder.iterdir()):
+            if TEMPORARY_MARK in path.name:
+                continue
+            store = path.with_suffix("") if path.suffix == ".parts" else path
+            for backend in BACKENDS:
+                if store.suffix == backend.suffix and exists(backend, store):
+                    yield store.stem, store

@@ -1,0 +1,188 @@
+"""Reads a store of embeddings."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .backend import Backend, Tree, read_trees
+from .catalog import Catalog, Failure, tree_precisions, tree_spec
+from .errors import CacheError, VideoMissingError
+from .labels import LabelStore
+from .locate import find_store
+from .schema import HASH_MODULUS, LABELS, Array, join_hash
+
+
+@dataclass(frozen=True, eq=False)
+class VideoRecord:
+    """The embeddings of one video."""
+
+    video: str
+    embedding: Array
+    """(n, D) float16 or float32, one row a readable frame; read-only, mapped where it can be."""
+    frame: NDArray[np.int32]
+    """(n,) frame numbers, strictly rising, with the gaps of the source; read-only."""
+    version: int
+    """How often the video was replaced, plus 1."""
+    input_hash: int
+    """Sum of the source frames' content hashes, modulo 2**128."""
+    precision: str
+    """What it was computed in: `fp32`, `bf16` or `fp16`; several joined by `+`."""
+    source_total: int
+    """Number of source frames, readable or not."""
+    time: NDArray[np.float64] | None = None
+    """(n,) presentation times in seconds; None, as format version 1 stores none."""
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+
+class EmbeddingStore(Mapping[str, VideoRecord]):
+    """The embeddings of all videos that are complete: video id -> `VideoRecord`.
+
+    What was visible when the store was opened stays so, whatever is written or compacted
+    meanwhile; open it again to see what came later. Pickled by its path (each process maps for
+    itself, and all share one copy in memory).
+    """
+
+    def __init__(self, backend: Backend, path: Path, trees: list[Tree]) -> None:
+        self.path = path
+        self.name = path.stem
+        self.backend = backend.name
+        """`hdf5` or `zarr`."""
+        self.n_parts = sum(tree.path.parent == backend.parts_folder(path) for tree in trees)
+        """Parts that are not compacted."""
+        self.spec = tree_spec(trees[0])
+        self.fingerprint = self.spec.fingerprint
+        self.dim = self.spec.dim
+        self.dtype = np.dtype(self.spec.dtype)
+        self.provenance: dict[str, Any] = json.loads(trees[0].attributes["provenance"])
+        self.run_settings: dict[str, Any] = json.loads(trees[0].attributes["run_settings"])
+        catalog = Catalog(trees)
+        complete = catalog.complete()
+        lengths = {
+            video: sum(catalog.n_rows(tree, row) for tree, row in places)
+            for video, places in complete.items()
+        }
+        self._trees: list[Tree] | None = trees
+        self._places = {video: complete[video] for video in sorted(complete) if lengths[video]}
+        self.videos: tuple[str, ...] = tuple(self._places)
+        """Ids of the visible videos, sorted."""
+        self.lengths: NDArray[np.int64] = np.array(
+            [lengths[video] for video in self.videos], np.int64
+        )
+        """Rows of each video, in the order of `videos`."""
+        self.n_frames = int(self.lengths.sum())
+        versions = {video: (catalog.version(*places[0]),) for video, places in complete.items()}
+        self.failures: list[Failure] = [
+            Failure(video, frame, reason) for video, _, frame, reason in catalog.report(versions)
+        ]
+        """Source frames that could not be read, also of videos without any readable frame."""
+
+    def __getitem__(self, video: str) -> VideoRecord:
+        if self._trees is None:
+            message = f"{self.path} is closed; open it again with open_store"
+            raise CacheError(message)
+        try:
+            places = self._places[video]
+        except KeyError:
+            message = (
+                f"{self.path} holds no video {video!r} (it holds {len(self.videos)}); run "
+                f"`abaw extract` for it, or leave it out"
+            )
+            raise VideoMissingError(message) from None
+        embeddings, frames, precisions = [], [], set()
+        input_hash = 0
+        for number, row in places:
+            tree = self._trees[number]
+            first = int(tree.arrays["index/start"][row])
+            stop = first + int(tree.arrays["index/length"][row])
+            embeddings.append(tree.rows["embedding"][first:stop])
+            frames.append(tree.rows["frame"][first:stop])
+            input_hash += join_hash(tree.arrays["index/input_hash"][row])
+            code = int(tree.arrays["index/precision"][row])
+            precisions.update(tree_precisions(tree)[code].split("+"))
+        last = self._trees[places[-1][0]].arrays, places[-1][1]
+        return VideoRecord(
+            video=video,
+            embedding=_joined(embeddings),
+            frame=_joined(frames),
+            version=int(last[0]["index/version"][last[1]]),
+            input_hash=input_hash % HASH_MODULUS,
+            precision="+".join(sorted(precisions)),
+            source_total=int(last[0]["index/source_total"][last[1]]),
+        )
+
+    def __contains__(self, video: object) -> bool:
+        return video in self._places
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.videos)
+
+    def __len__(self) -> int:
+        return len(self.videos)
+
+    def close(self) -> None:
+        """Let go of the files; records already handed out stay valid."""
+        self._trees = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return open_store, (self.path,)
+
+    def __eq__(self, other: object) -> bool:
+        return self is other  # a Mapping would compare every array
+
+    __hash__ = object.__hash__
+
+    def __repr__(self) -> str:
+        weights = ", RANDOM WEIGHTS" if self.provenance.get("objective") == "random" else ""
+        parts = f", {self.n_parts} parts not compacted" if self.n_parts else ""
+        return (
+            f"EmbeddingStore({self.name!r}, {len(self):,} videos, {self.n_frames:,} frames x "
+            f"{self.dim} {self.dtype}, {self.backend}{parts}{weights})"
+        )
+
+
+def open_store(path: Path | str) -> EmbeddingStore | LabelStore:
+    """Return the store of embeddings or of labels at `path`.
+
+    Args:
+        path: `features/mae.h5`, `features/mae.zarr`, or `features/mae` for either. A store that
+            is being written, and is still parts only, opens like any other.
+
+    Raises:
+        StoreMissingError: there is none; the message lists what is near.
+        StoreExistsError: there is one of each backend.
+        CorruptStoreError: it is not what the format says.
+        FormatVersionError: a newer version of this package wrote it.
+    """
+    backend, store = find_store(Path(path))
+    trees = read_trees(backend, store, map_rows=True)
+    if trees and trees[0].attributes["format"] == LABELS:
+        return LabelStore(store, backend.name, trees[0])
+    return EmbeddingStore(backend, store, trees)
+
+
+def _joined(arrays: list[Array]) -> Array:
+    """Return one array; only pieces that were not compacted are copied."""
+    if len(arrays) == 1:
+        return arrays[0]
+    joined = np.concatenate(arrays)
+    joined.flags.writeable = False
+    return joined

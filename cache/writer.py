@@ -1,0 +1,428 @@
+"""Writes a store of embeddings: parts while it runs, one file or group at the end."""
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core.names import check_embedding_name, check_video_id
+from .backend import Backend, new_part_name, read_trees, remove_abandoned
+from .catalog import Catalog, Entry, Failure, Piece, VideoState, newest, tree_spec
+from .compaction import compact
+from .errors import CacheError, FingerprintError
+from .index import EntryValues, StoreHead, write_index, write_rows_room
+from .locate import backend_of, check_free
+from .schema import HASH_MODULUS, Array, rows_checksum
+from .spec import EmbeddingSpec
+
+MAX_PARTS = 256
+"""A writer that finds as many parts compacts: a reader keeps a file open for each."""
+
+
+@dataclass
+class _Buffered:
+    """A piece that is not committed: consecutive additions of one video."""
+
+    video: str
+    version: int
+    source_start: int
+    source_length: int
+    source_total: int
+    precision: str
+    input_hash: int
+    stat_hash: int
+    frame: list[NDArray[np.int32]]
+    embedding: list[Array]
+    failures: list[Failure] = field(default_factory=list)
+
+    @property
+    def piece(self) -> Piece:
+        return Piece(
+            self.source_start, self.source_length, self.input_hash, self.stat_hash, self.precision
+        )
+
+    def continues_with(self, other: "_Buffered") -> bool:
+        return (
+            (self.video, self.version, self.source_total, self.precision)
+            == (other.video, other.version, other.source_total, other.precision)
+            and self.source_start + self.source_length == other.source_start
+        )  # fmt: skip
+
+    def extend(self, other: "_Buffered") -> None:
+        self.source_length += other.source_length
+        self.input_hash = (self.input_hash + other.input_hash) % HASH_MODULUS
+        self.stat_hash = (self.stat_hash + other.stat_hash) % HASH_MODULUS
+        self.frame += other.frame
+        self.embedding += other.embedding
+        self.failures += other.failures
+
+
+class StoreWriter:
+    """Adds videos to a store; see `StoreWriter.open`.
+
+    What `add` was given is safe once it is committed: after `commit_every` seconds or
+    `max_part_bytes`, by `flush`, and by `close`. As a context manager it is closed at the end,
+    and after an exception too, so that finished work is not lost.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        path: Path,
+        head: StoreHead,
+        *,
+        commit_every: float,
+        max_part_bytes: int,
+    ) -> None:
+        self.path = path
+        self._backend = backend
+        self._head = head
+        self._commit_every = commit_every
+        self._max_part_bytes = max_part_bytes
+        self._buffer: list[_Buffered] = []
+        self._buffer_bytes = 0
+        self._buffer_since = 0.0
+        self._added: dict[str, list[tuple[int, int, Piece]]] = {}
+        self._is_open = True
+        self._catalog = Catalog(read_trees(backend, path, map_rows=False))
+
+    @classmethod
+    def open(
+        cls,
+        path: Path,
+        spec: EmbeddingSpec,
+        provenance: Mapping[str, Any],
+        *,
+        run_settings: Mapping[str, Any] | None = None,
+        commit_every: float = 60.0,
+        max_part_bytes: int = 256 << 20,
+    ) -> Self:
+        """Return a writer of the store at `path`, which is created if it is not there.
+
+        Args:
+            path: ends in .h5 or .zarr, which chooses the backend.
+            spec: identity of the embedding.
+            provenance: where it comes from, JSON; kept from the creation of the store.
+            run_settings: precision, batch size and the like, JSON; kept from the creation of the
+                store, so that a resume can read them.
+            commit_every: seconds of work after which a part is committed.
+            max_part_bytes: bytes of rows after which a part is committed.
+
+        Raises:
+            FingerprintError: the store at `path` has another spec.
+            StoreExistsError: the name belongs to another store.
+            UsageError: the name is not one for an embedding.
+            CorruptStoreError, FormatVersionError: the store at `path` cannot be read.
+        """
+        path = Path(path)
+        backend = backend_of(path)
+        check_embedding_name(path.stem)
+        check_free(path)
+        head = StoreHead(spec, dict(provenance), dict(run_settings or {}))
+        remove_abandoned(backend, path)
+        trees = read_trees(backend, path, map_rows=False)
+        if not trees:
+            # The settings have to be known from the first moment: a part of no videos holds them.
+            with backend.write_part(path, new_part_name([])) as writer:
+                write_rows_room(writer, spec, 0)
+                write_index(writer, head, [], [])
+            trees = read_trees(backend, path, map_rows=False)
+        for tree in trees:
+            if tree.attributes.get("format") != "abaw-embeddings":
+                message = f"{path} must be a store of embeddings, but holds labels; rename it"
+                raise CacheError(message)
+            check_same_spec(path, tree_spec(tree), spec)
+        stored = StoreHead(
+            spec,
+            json.loads(trees[0].attributes["provenance"]),
+            json.loads(trees[0].attributes["run_settings"]),
+        )
+        return cls(backend, path, stored, commit_every=commit_every, max_part_bytes=max_part_bytes)
+
+    @property
+    def spec(self) -> EmbeddingSpec:
+        """Identity of the embedding."""
+        return self._head.spec
+
+    @property
+    def run_settings(self) -> dict[str, Any]:
+        """Settings of the run that created the store."""
+        return dict(self._head.run_settings)
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """Provenance that the store was created with."""
+        return dict(self._head.provenance)
+
+    @property
+    def videos(self) -> list[str]:
+        """Ids of all videos that `state` knows, sorted."""
+        return sorted(self._catalog.by_video.keys() | self._added.keys())
+
+    def state(self, video: str) -> VideoState | None:
+        """Return the newest version of a video, complete or not, or None if there is none.
+
+        Counted are the store as it was when this writer was opened, and what this writer added.
+        """
+        entries = self._catalog.entries(video)
+        own = self._added.get(video, [])
+        entries += [
+            Entry(
+                version, total, piece.source_start, piece.source_length, len(self._catalog.trees), n
+            )
+            for n, (version, total, piece) in enumerate(own)
+        ]
+        if not entries:
+            return None
+        complete, chain = newest(entries)
+        pieces = tuple(
+            own[entry.row][2]
+            if entry.tree == len(self._catalog.trees)
+            else self._catalog.piece(entry)
+            for entry in chain
+        )
+        return VideoState(chain[0].version, complete, chain[0].source_total, pieces)
+
+    def add(
+        self,
+        video: str,
+        *,
+        version: int,
+        source_start: int,
+        source_length: int,
+        source_total: int,
+        frame: NDArray[np.integer[Any]],
+        embedding: NDArray[np.floating[Any]],
+        failures: Sequence[Failure] = (),
+        input_hash: int,
+        stat_hash: int,
+        precision: str,
+    ) -> None:
+        """Add a range of a video's source frames; it is committed some time later.
+
+        Args:
+            video: id of the video.
+            version: 1 for a new video; one more than that of `state` for one that has changed.
+            source_start: position of the range's first frame in the video's list of source frames.
+            source_length: number of source frames of the range; readable ones and failures.
+            source_total: length of that list.
+            frame: frame numbers of the readable frames, shape (n,), strictly rising.
+            embedding: their embeddings, shape (n, dim), finite; cast to the stored type.
+            failures: the frames of the range that could not be read.
+            input_hash: sum of the hashes of the range's frames' contents, modulo 2**128.
+            stat_hash: sum of the hashes of their sizes and times, modulo 2**128.
+            precision: what it was computed in, `fp32`, `bf16` or `fp16`.
+
+        Raises:
+            CacheError: an embedding is not finite, or does not fit float16.
+            VideoIdError: the id is unsafe.
+            ValueError: ranges, shapes or counts contradict each other.
+        """
+        check_video_id(video)
+        self._check_open()
+        frame = np.asarray(frame)
+        embedding = np.asarray(embedding)
+        _check_range(
+            video, version, source_start, source_length, source_total, len(frame) + len(failures)
+        )
+        _check_frames(video, frame, failures)
+        if embedding.shape != (len(frame), self.spec.dim):
+            message = (
+                f"embedding of {video!r} must be {(len(frame), self.spec.dim)}, one row a frame, "
+                f"but is {embedding.shape}"
+            )
+            raise ValueError(message)
+        for name, value in (("input_hash", input_hash), ("stat_hash", stat_hash)):
+            if not 0 <= value < HASH_MODULUS:
+                message = f"{name} of {video!r} must be in [0, 2**128), but is {value}"
+                raise ValueError(message)
+        stored = to_stored(video, frame, embedding, self.spec.dtype)
+        new = _Buffered(
+            video=video,
+            version=version,
+            source_start=source_start,
+            source_length=source_length,
+            source_total=source_total,
+            precision=precision,
+            input_hash=input_hash,
+            stat_hash=stat_hash,
+            frame=[frame.astype("<i4")],
+            embedding=[stored],
+            failures=list(failures),
+        )
+        if not self._buffer:
+            self._buffer_since = time.monotonic()
+        added = self._added.setdefault(video, [])
+        last = self._buffer[-1] if self._buffer else None
+        if last is not None and last.continues_with(new):
+            last.extend(new)
+            added[-1] = (version, source_total, last.piece)
+        else:
+            self._buffer.append(new)
+            added.append((version, source_total, new.piece))
+        self._buffer_bytes += stored.nbytes + 4 * len(frame)
+        is_late = time.monotonic() - self._buffer_since >= self._commit_every
+        if is_late or self._buffer_bytes >= self._max_part_bytes:
+            self.flush()
+
+    def flush(self) -> None:
+        """Commit what was added: it is on disk and visible to readers when this returns."""
+        self._check_open()
+        if not self._buffer:
+            return
+        parts = self._backend.list_parts(self.path)
+        with self._backend.write_part(self.path, new_part_name(parts)) as writer:
+            n_rows = sum(len(block) for item in self._buffer for block in item.frame)
+            write_rows_room(writer, self.spec, n_rows)
+            entries: list[EntryValues] = []
+            start = 0
+            for item in self._buffer:
+                length = sum(map(len, item.frame))
+                for block in item.embedding:
+                    writer.append_rows("embedding", block)
+                for frame in item.frame:
+                    writer.append_rows("frame", frame)
+                entries.append(
+                    EntryValues(
+                        video=item.video,
+                        start=start,
+                        length=length,
+                        version=item.version,
+                        source_start=item.source_start,
+                        source_length=item.source_length,
+                        source_total=item.source_total,
+                        input_hash=item.input_hash,
+                        stat_hash=item.stat_hash,
+                        precision=item.precision,
+                        checksum=rows_checksum(item.embedding, item.frame),
+                    )
+                )
+                start += length
+            report = sorted(
+                (failure.video, item.version, failure.frame, failure.reason)
+                for item in self._buffer
+                for failure in item.failures
+            )
+            write_index(writer, self._head, entries, report)
+        self._buffer.clear()
+        self._buffer_bytes = 0
+        if len(parts) + 1 >= MAX_PARTS:
+            compact(self._backend, self.path, self._head, wait=False)
+
+    def compact(self) -> None:
+        """Commit, then make all parts of the store, other writers' too, one file or group.
+
+        Raises:
+            CorruptStoreError: rows do not have their checksum; nothing is changed.
+        """
+        self.flush()
+        compact(self._backend, self.path, self._head)
+
+    def close(self) -> None:
+        """Commit what was added and end; a second call does nothing."""
+        if self._is_open:
+            self.flush()
+            self._is_open = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is None:
+            self.close()
+        else:
+            with suppress(CacheError, OSError):  # the first error is the one to be told
+                self.close()
+
+    def _check_open(self) -> None:
+        if not self._is_open:
+            message = f"the writer of {self.path} is closed"
+            raise ValueError(message)
+
+
+def check_same_spec(path: Path, stored: EmbeddingSpec, asked: EmbeddingSpec) -> None:
+    """Raise FingerprintError, naming fields and both values, unless the specs are the same."""
+    if stored.fingerprint == asked.fingerprint:
+        return
+    differing = "; ".join(
+        f"{name} is {mine!r} in the store and {theirs!r} asked for"
+        for name, mine, theirs in stored.differences(asked)
+    )
+    message = (
+        f"{path} holds another embedding: {differing}; give the new one another --name, or remove "
+        f"{path} to replace it"
+    )
+    raise FingerprintError(message)
+
+
+def to_stored(
+    video: str, frame: NDArray[np.integer[Any]], embedding: NDArray[Any], dtype: str
+) -> Array:
+    """Return the embeddings in the stored type, little-endian and contiguous.
+
+    Raises:
+        CacheError: a number is not finite, or is beyond float16; the message names video, frame,
+            dimension and value.
+    """
+    if not np.isfinite(embedding).all():
+        row, column = map(int, np.argwhere(~np.isfinite(embedding))[0])
+        message = (
+            f"embeddings must be finite, but dimension {column} of frame {int(frame[row])} of "
+            f"video {video!r} is {embedding[row, column]}; check the weights and --precision"
+        )
+        raise CacheError(message)
+    with np.errstate(over="ignore"):
+        stored = np.array(embedding, np.dtype(dtype).newbyteorder("<"), order="C")
+    if not np.isfinite(stored).all():
+        row, column = map(int, np.argwhere(~np.isfinite(stored))[0])
+        message = (
+            f"embeddings stored as {dtype} must be within +-{np.finfo(dtype).max:g}, but dimension "
+            f"{column} of frame {int(frame[row])} of video {video!r} is "
+            f"{embedding[row, column]:g}; use --set dtype=float32"
+        )
+        raise CacheError(message)
+    return stored
+
+
+def _check_range(
+    video: str, version: int, start: int, length: int, total: int, n_frames: int
+) -> None:
+    is_range = start >= 0 and start + length <= total and (length >= 1 or total == 0)
+    if not is_range or version < 1:
+        message = (
+            f"a piece of {video!r} must lie in its {total} source frames and have a version of at "
+            f"least 1, but is {start}+{length} of version {version}"
+        )
+        raise ValueError(message)
+    if n_frames != length:
+        message = (
+            f"the readable and the failed frames of a piece of {video!r} must be its {length} "
+            f"source frames, but are {n_frames}"
+        )
+        raise ValueError(message)
+
+
+def _check_frames(video: str, frame: NDArray[np.integer[Any]], failures: Sequence[Failure]) -> None:
+    numbers = frame.astype(np.int64)
+    if frame.ndim != 1 or np.any(np.diff(numbers) <= 0):
+        message = f"frame numbers of {video!r} must be 1-D and strictly rising, but are {frame}"
+        raise ValueError(message)
+    if len(numbers) and not (numbers[0] >= -(2**31) and numbers[-1] < 2**31):
+        message = f"frame numbers of {video!r} must fit int32, but are {numbers[0]}..{numbers[-1]}"
+        raise ValueError(message)
+    for failure in failures:
+        if failure.video != video or failure.frame in numbers:
+            message = f"{failure} must be a frame of {video!r} that has no embedding"
+            raise ValueError(message)
