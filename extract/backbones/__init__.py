@@ -1,0 +1,24 @@
+"""The registered backbones; importing a family's module registers it."""
+
+from . import densenet, iresnet, mae_vit, thumbnail
+from .base import BACKBONES, INTERPOLATIONS, BackboneKind, Embedder, Settings, resolve_settings
+from .listing import BackboneInfo, backbones_text, list_backbones
+from .loading import LoadedBackbone, load_backbone
+
+__all__ = [
+    "BACKBONES",
+    "INTERPOLATIONS",
+    "BackboneInfo",
+    "BackboneKind",
+    "Embedder",
+    "LoadedBackbone",
+    "Settings",
+    "backbones_text",
+    "densenet",
+    "iresnet",
+    "list_backbones",
+    "load_backbone",
+    "mae_vit",
+    "resolve_settings",
+    "thumbnail",
+]

@@ -1,0 +1,90 @@
+"""From a request to a network that is ready to run, with its identity and provenance."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from ...cache.spec import EmbeddingSpec
+from ...core.errors import UsageError
+from ...core.provenance import package_versions
+from ..checkpoints import content_hash, load_strictly, parse_seed, read_weights
+from ..requests import WEIGHT_KINDS, EmbeddingRequest
+from .base import BACKBONES, BackboneKind, Embedder, Settings, resolve_settings
+
+
+@dataclass(frozen=True)
+class LoadedBackbone:
+    """A frozen network on the CPU in float32, and what it is."""
+
+    spec: EmbeddingSpec
+    module: nn.Module
+    """From normalised frames (B, C, S, S) to embeddings (B, D); in evaluation mode."""
+    provenance: dict[str, Any]
+    """Objective, source and licence of the weights; recorded, never compared."""
+    channels_last: bool
+    """Whether it is faster on images whose channels lie last in memory."""
+
+
+def load_backbone(request: EmbeddingRequest) -> LoadedBackbone:
+    """Return the network that a request names, its weights loaded or drawn.
+
+    Raises:
+        UsageError: the backbone, a setting or the kind of weights is unknown.
+        WeightsError: the weights cannot be read or do not fit.
+    """
+    kind = BACKBONES[request.backbone]
+    settings = resolve_settings(kind, request.settings)
+    embedder = kind.build(settings)
+    weights, provenance = _load_weights(kind, settings, embedder, request)
+    if request.licence:
+        provenance["licence"] = request.licence
+    embedder.eval().requires_grad_(False)
+    has_table = kind.position_table(embedder.network) is not None
+    is_drawn = provenance["objective"] == "random"
+    spec = EmbeddingSpec(
+        backbone=kind.name,
+        weights=weights,
+        input_size=settings.input_size,
+        position_table=("built" if is_drawn else "stored") if has_table else "none",
+        crop="full",
+        interpolation=settings.interpolation,
+        mean=settings.mean,
+        std=settings.std,
+        channels=kind.channels,
+        layer=settings.layer,
+        pool=settings.pool,
+        flip=settings.flip,
+        dim=embedder.dim,
+        dtype="float32" if settings.dtype == "float32" else "float16",
+    )
+    provenance["versions"] = package_versions()
+    return LoadedBackbone(spec, embedder, provenance, kind.channels_last)
+
+
+def _load_weights(
+    kind: BackboneKind, settings: Settings, embedder: Embedder, request: EmbeddingRequest
+) -> tuple[str, dict[str, Any]]:
+    """Fill the network; return the identity of its weights and where they came from."""
+    if (request.weights == "none") != (kind.initialise is None):
+        has = "has no weights, so it takes --weights none" if kind.initialise is None else "has"
+        message = f"{kind.name} {has}, but got --weights {request.weights}; {WEIGHT_KINDS}"
+        if kind.initialise is not None:
+            message = f"{kind.name} needs weights, but got --weights none; give {WEIGHT_KINDS}"
+        raise UsageError(message)
+    if kind.initialise is None:
+        return "none", {"objective": "none", "weights_source": "none"}
+    seed = parse_seed(request.weights)
+    provenance: dict[str, Any] = {"weights_source": request.weights}
+    if seed is not None:
+        kind.initialise(embedder.network, torch.Generator().manual_seed(seed))
+        provenance |= {"objective": "random", "licence": "none: drawn from a seed"}
+    else:
+        source = read_weights(request.weights, kind.hub_id, kind.name)
+        tensors, left_out = kind.adapt(source.tensors, settings)
+        load_strictly(embedder.network, tensors, kind.name, request.weights)
+        provenance |= {"objective": kind.objective, **source.provenance}
+        if left_out:
+            provenance["keys_left_out"] = sorted({key.split(".")[0] for key in left_out})
+    return content_hash(embedder.network.state_dict().items()), provenance

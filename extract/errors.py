@@ -1,0 +1,15 @@
+"""Errors of stage 1."""
+
+from ..core.errors import AbawError
+
+
+class ExtractError(AbawError):
+    """Frames, weights or settings of stage 1 are not as needed."""
+
+
+class WeightsError(ExtractError):
+    """A weights file cannot be read, is not safe, or does not fit its backbone."""
+
+
+class FramesError(ExtractError):
+    """A frame tree is not as needed."""
