@@ -1,1 +1,25 @@
 """Stage 1: frames to embeddings."""
+
+from .backbones import backbones_text, list_backbones, load_backbone
+from .errors import ExtractError, FramesError, WeightsError
+from .options import RunOptions
+from .requests import EmbeddingRequest, read_requests, requests_from_command
+from .runner import InterruptedRunError, run
+from .summary import EmbeddingSummary, ExtractSummary
+
+__all__ = [
+    "EmbeddingRequest",
+    "EmbeddingSummary",
+    "ExtractError",
+    "ExtractSummary",
+    "FramesError",
+    "InterruptedRunError",
+    "RunOptions",
+    "WeightsError",
+    "backbones_text",
+    "list_backbones",
+    "load_backbone",
+    "read_requests",
+    "requests_from_command",
+    "run",
+]

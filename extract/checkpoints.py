@@ -238,7 +238,7 @@ def content_hash(tensors: Iterable[tuple[str, torch.Tensor]]) -> str:
             continue
         digest.update(f"{key} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         flat = tensor.detach().cpu().contiguous().flatten().view(torch.uint8)
-        digest.update(memoryview(flat.numpy()))
+        digest.update(flat.numpy().data)
     return f"sha256:{digest.hexdigest()}"
 
 

@@ -49,9 +49,11 @@ class ResidualUnit(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return (B, width, H / stride, W / stride)."""
-        inner = self.prelu(self.bn2(self.conv1(self.bn1(x))))
+        inner: torch.Tensor = self.prelu(self.bn2(self.conv1(self.bn1(x))))
         inner = self.bn3(self.conv2(inner))
-        return inner + (x if self.downsample is None else self.downsample(x))
+        if self.downsample is not None:
+            x = self.downsample(x)
+        return inner + x
 
 
 class IResNet(nn.Module):
@@ -82,7 +84,8 @@ class IResNet(nn.Module):
         for stage in range(1, 5):
             x = self.get_submodule(f"layer{stage}")(x)  # (B, width, 112 / 2^stage, ...)
         x = self.fc(self.bn2(x).flatten(1))  # channels first, then rows: (B, 25088) -> (B, 512)
-        return self.features(x)
+        embedding: torch.Tensor = self.features(x)
+        return embedding
 
 
 def initialise(network: nn.Module, generator: torch.Generator) -> None:

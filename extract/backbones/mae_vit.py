@@ -64,7 +64,8 @@ def _pooled(pool: str, network: Any, frames: torch.Tensor) -> torch.Tensor:  # n
     if pool == "mean_post":
         return tokens.mean(dim=1)
     side = round(tokens.shape[1] ** 0.5)
-    grid = tokens.transpose(1, 2).unflatten(2, (side, side))  # (B, D, side, side)
+    n, _, dim = tokens.shape
+    grid = tokens.transpose(1, 2).reshape(n, dim, side, side)
     cells = nn.functional.adaptive_avg_pool2d(grid, _GRID)  # (B, D, 3, 3)
     return cells.flatten(2).transpose(1, 2).flatten(1)  # (B, 9 * D), cell by cell
 
