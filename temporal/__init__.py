@@ -1,0 +1,1 @@
+"""Stage 2: cached features and labels to models, predictions and scores."""

@@ -1,0 +1,1 @@
+"""Labels and features, joined and cut into segments."""

@@ -1,0 +1,1 @@
+"""Temporal networks: encoders, heads, and the frameworks that join them."""

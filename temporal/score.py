@@ -1,0 +1,116 @@
+"""The official measure of a prediction file."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeGuard
+
+import numpy as np
+
+from ..cache import SPLITS, LabelStore, LabelTable, Split, open_store
+from ..core.errors import UsageError
+from .data.annotations import read_annotations
+from .errors import PredictionError, TemporalError
+from .metrics import AffectRows, LabelMasks, Scores, score_rows
+from .predictions import PredictionTable, read_predictions
+
+
+@dataclass(frozen=True)
+class RowLabels:
+    """The annotated rows of one split, duplicates as often as they are listed."""
+
+    keys: list[tuple[str, int]]
+    """(video, frame number) of each row."""
+    labels: AffectRows
+    is_labelled: LabelMasks
+
+
+def score_file(predictions: Path, annotations: Path, split: str = "val") -> Scores:
+    """Return the official measure of a prediction file.
+
+    Args:
+        predictions: a prediction table, or a file in submission form.
+        annotations: an annotation file, or a labels store.
+        split: the split of a labels store; an annotation file is scored whole.
+
+    Raises:
+        PredictionError: the predictions cannot be read or lack an annotated row.
+        AnnotationError, CacheError: the annotations cannot be read.
+    """
+    if annotations.is_file() and annotations.suffix not in {".h5", ".zarr"}:
+        table = read_annotations({"val": annotations})
+        rows = rows_of(table, "val")
+    else:
+        with open_store(annotations) as store:
+            if not isinstance(store, LabelStore):
+                message = f"{annotations} must be annotations or a labels store, but holds features"
+                raise TemporalError(message)
+            rows = rows_of(store.table, split)
+    if not rows.keys:
+        message = f"{annotations} must have rows of the split {split!r}, but has none"
+        raise TemporalError(message)
+    return score_table(read_predictions(predictions), rows, str(predictions))
+
+
+def is_split(text: str) -> TypeGuard[Split]:
+    """Return whether there is a split of this name."""
+    return text in SPLITS
+
+
+def rows_of(table: LabelTable, split: str) -> RowLabels:
+    """Return the annotated rows of one split, in file order.
+
+    Raises:
+        UsageError: there is no such split.
+    """
+    if not is_split(split):
+        message = f"a split is {', '.join(SPLITS)}, but got {split!r}"
+        raise UsageError(message)
+    is_in = table.row_split == SPLITS.index(split)
+    videos = [table.videos[index] for index in table.row_video[is_in]]
+    return RowLabels(
+        keys=list(zip(videos, table.row_frame[is_in].tolist(), strict=True)),
+        labels=AffectRows(
+            table.row_valence[is_in],
+            table.row_arousal[is_in],
+            table.row_expression[is_in],
+            table.row_au[is_in],
+        ),
+        is_labelled=LabelMasks(
+            table.row_valence_is_labelled[is_in],
+            table.row_arousal_is_labelled[is_in],
+            table.row_expression_is_labelled[is_in],
+            table.row_au_is_labelled[is_in],
+        ),
+    )
+
+
+def score_table(predictions: PredictionTable, rows: RowLabels, source: str) -> Scores:
+    """Return the official measure of predictions on annotated rows.
+
+    Predictions for other frames are left alone.
+
+    Args:
+        predictions: values per frame.
+        rows: the rows that count.
+        source: where the predictions are from, for the error.
+
+    Raises:
+        PredictionError: an annotated row has no prediction.
+    """
+    places = predictions.places()
+    missing = [key for key in rows.keys if key not in places]
+    if missing:
+        video, frame = missing[0]
+        message = (
+            f"{source} must predict every annotated row, but lacks {len(missing)} of "
+            f"{len(rows.keys)}, the first is frame {frame} of {video!r}; predict the whole split"
+        )
+        raise PredictionError(message)
+    order = np.array([places[key] for key in rows.keys], np.intp)
+    found = AffectRows(
+        predictions.valence[order],
+        predictions.arousal[order],
+        predictions.expression[order],
+        predictions.au[order],
+    )
+    return score_rows(rows.labels, rows.is_labelled, found)
