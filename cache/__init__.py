@@ -11,7 +11,7 @@ from .errors import (
     StoreMissingError,
     VideoMissingError,
 )
-from .labels import SPLITS, LabelRecord, LabelStore, LabelTable, write_labels
+from .labels import SPLITS, LabelRecord, LabelStore, LabelTable, Split, write_labels
 from .locate import list_stores
 from .spec import EmbeddingSpec
 from .store import EmbeddingStore, VideoRecord, open_store
@@ -31,6 +31,7 @@ __all__ = [
     "LabelStore",
     "LabelTable",
     "Piece",
+    "Split",
     "StoreExistsError",
     "StoreMissingError",
     "StoreWriter",

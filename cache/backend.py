@@ -11,7 +11,7 @@ import shutil
 import socket
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,6 +111,44 @@ class Backend(Protocol):
 
     def tidy(self, store: Path) -> None:
         """Remove what a finished compaction leaves behind; called under the store's lock."""
+
+
+class RowBuffer:
+    """Gathers blocks of rows, of any size, into blocks of one size.
+
+    Args:
+        shape: of the whole element.
+        dtype: of its numbers.
+        size: rows of a block; the last one may be shorter.
+    """
+
+    def __init__(self, shape: tuple[int, ...], dtype: "np.dtype[Any]", size: int) -> None:
+        self.n_rows = shape[0]
+        self.n_given = 0
+        self._rows = np.empty((min(size, shape[0]), *shape[1:]), dtype)
+        self._n_held = 0
+
+    def add(self, block: Array) -> Iterator[tuple[int, Array]]:
+        """Take rows and yield (first row, rows) of each block that is full, or is the last."""
+        while len(block):
+            room = min(len(self._rows) - self._n_held, self.n_rows - self.n_given)
+            if room == 0:
+                message = f"there is room for {self.n_rows} rows, but there are more"
+                raise ValueError(message)
+            n = min(len(block), room)
+            self._rows[self._n_held : self._n_held + n] = block[:n]
+            block = block[n:]
+            self._n_held += n
+            self.n_given += n
+            if self._n_held == len(self._rows) or self.n_given == self.n_rows:
+                yield self.n_given - self._n_held, self._rows[: self._n_held]
+                self._n_held = 0
+
+    def check_full(self, name: str) -> None:
+        """Raise ValueError unless every row was given."""
+        if self.n_given != self.n_rows:
+            message = f"{name} has room for {self.n_rows} rows, but got {self.n_given}"
+            raise ValueError(message)
 
 
 class ShapeOnly:

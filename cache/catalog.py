@@ -7,14 +7,16 @@ gives the same answer with and without the second copy.
 """
 
 import json
+import operator
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from .backend import Tree
-from .errors import CorruptStoreError
+from .errors import CacheError, CorruptStoreError
 from .schema import HASH_MODULUS, Array, check_video_ids, join_hash, unpack
 from .spec import EmbeddingSpec
 
@@ -152,11 +154,9 @@ class Catalog:
 
     def __init__(self, trees: Sequence[Tree]) -> None:
         self.trees = trees
-        self._cells: list[tuple[list[int], ...]] = []
+        self._videos: list[list[str]] = []
         self._precisions: list[list[str]] = []
-        self.by_video: dict[str, list[tuple[int, int]]] = {}
-        """Id -> (tree, row of its index) of every entry, unsorted ids."""
-        for number, tree in enumerate(trees):
+        for tree in trees:
             check_tree(tree)
             self._precisions.append(tree_precisions(tree))
             if tree.attributes["fingerprint"] != trees[0].attributes["fingerprint"]:
@@ -168,10 +168,40 @@ class Catalog:
                 raise CorruptStoreError(message)
             videos = unpack(tree.arrays, "index/id", tree.path)
             check_video_ids(videos, tree.path)
-            columns = ("version", "source_total", "source_start", "source_length", "length")
-            self._cells.append(tuple(tree.arrays[f"index/{name}"].tolist() for name in columns))
+            self._videos.append(videos)
+
+    @cached_property
+    def by_video(self) -> dict[str, list[tuple[int, int]]]:
+        """Id -> (tree, row of its index) of every entry, unsorted ids."""
+        found: dict[str, list[tuple[int, int]]] = {}
+        for number, videos in enumerate(self._videos):
             for row, video in enumerate(videos):
-                self.by_video.setdefault(video, []).append((number, row))
+                found.setdefault(video, []).append((number, row))
+        return found
+
+    @cached_property
+    def _cells(self) -> list[tuple[list[int], ...]]:
+        columns = ("version", "source_total", "source_start", "source_length", "length")
+        return [
+            tuple(tree.arrays[f"index/{name}"].tolist() for name in columns) for tree in self.trees
+        ]
+
+    @cached_property
+    def sorted_rows(self) -> dict[str, int] | None:
+        """Id -> row of the only tree if each of its entries is a whole video, in order of id.
+
+        None if there is more to decide. It spares a compacted store of 100,000 videos a second.
+        """
+        if len(self.trees) != 1:
+            return None
+        (tree,), (videos,) = self.trees, self._videos
+        arrays = tree.arrays
+        is_whole = (arrays["index/length"] > 0) & (
+            arrays["index/source_length"] == arrays["index/source_total"]
+        )
+        if not is_whole.all() or not all(map(operator.lt, videos, videos[1:])):
+            return None
+        return dict(zip(videos, range(len(videos)), strict=True))
 
     def entries(self, video: str) -> list[Entry]:
         """Return all entries of a video, of any version."""
@@ -285,11 +315,13 @@ def tree_spec(tree: Tree) -> EmbeddingSpec:
     """Return the spec of a tree, checked against its fingerprint.
 
     Raises:
-        CorruptStoreError: the stored fingerprint is not that of the stored spec.
+        CorruptStoreError: there is no sound spec, or its fingerprint is not the stored one.
     """
-    spec = EmbeddingSpec.from_json(
-        str(tree.attributes.get("embedding_spec")), f"the embedding_spec of {tree.path}"
-    )
+    where = f"the embedding_spec of {tree.path}"
+    try:
+        spec = EmbeddingSpec.from_json(str(tree.attributes.get("embedding_spec")), where)
+    except CacheError as error:
+        raise CorruptStoreError(str(error)) from error
     if spec.fingerprint != tree.attributes.get("fingerprint"):
         message = (
             f"{tree.path} must have the fingerprint {spec.fingerprint} of its embedding_spec, but "

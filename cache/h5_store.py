@@ -22,6 +22,7 @@ from ..core.files import fsync_folder, publish
 from .backend import (
     PART_NAME,
     RowArray,
+    RowBuffer,
     ShapeOnly,
     Tree,
     TreeWriter,
@@ -35,6 +36,10 @@ from .schema import Array, Element, elements_of
 
 _ALIGNMENT = 4096
 """Large elements begin at a page of the file, so that their numbers are aligned when mapped."""
+
+
+_BLOCK_BYTES = 8 << 20
+"""Rows are handed to HDF5 in blocks of this size: a call for each video costs more than it."""
 
 
 class WholeFile(io.FileIO):
@@ -52,17 +57,16 @@ class WholeFile(io.FileIO):
 class _H5TreeWriter:
     def __init__(self, file: h5py.File) -> None:
         self._file = file
-        self._filled: dict[str, int] = {}
+        self._buffers: dict[str, RowBuffer] = {}
 
     def create_rows(self, name: str, shape: tuple[int, ...], dtype: "np.dtype[Any]") -> None:
         self._file.create_dataset(name, shape, dtype)
-        self._filled[name] = 0
+        row_bytes = int(np.prod(shape[1:])) * dtype.itemsize
+        self._buffers[name] = RowBuffer(shape, dtype, max(1, _BLOCK_BYTES // row_bytes))
 
     def append_rows(self, name: str, block: Array) -> None:
-        first = self._filled[name]
-        if len(block):
-            self._file[name][first : first + len(block)] = block
-        self._filled[name] = first + len(block)
+        for first, rows in self._buffers[name].add(block):
+            self._file[name][first : first + len(rows)] = rows
 
     def write_array(self, name: str, array: Array) -> None:
         self._file.create_dataset(name, data=array)
@@ -72,10 +76,8 @@ class _H5TreeWriter:
             self._file.attrs[name] = value
 
     def check_filled(self) -> None:
-        for name, filled in self._filled.items():
-            if filled != len(self._file[name]):
-                message = f"{name} has room for {len(self._file[name])} rows but got {filled}"
-                raise ValueError(message)
+        for name, buffer in self._buffers.items():
+            buffer.check_full(name)
 
 
 @contextmanager

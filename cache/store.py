@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from .backend import Backend, Tree, read_trees
 from .catalog import Catalog, Failure, tree_precisions, tree_spec
-from .errors import CacheError, VideoMissingError
+from .errors import CacheError, StoreMissingError, VideoMissingError
 from .labels import LabelStore
 from .locate import find_store
 from .schema import HASH_MODULUS, LABELS, Array, join_hash
@@ -64,21 +64,29 @@ class EmbeddingStore(Mapping[str, VideoRecord]):
         self.provenance: dict[str, Any] = json.loads(trees[0].attributes["provenance"])
         self.run_settings: dict[str, Any] = json.loads(trees[0].attributes["run_settings"])
         catalog = Catalog(trees)
-        complete = catalog.complete()
-        lengths = {
-            video: sum(catalog.n_rows(tree, row) for tree, row in places)
-            for video, places in complete.items()
-        }
         self._trees: list[Tree] | None = trees
-        self._places = {video: complete[video] for video in sorted(complete) if lengths[video]}
-        self.videos: tuple[str, ...] = tuple(self._places)
+        self._rows = catalog.sorted_rows
+        self._places: dict[str, list[tuple[int, int]]] = {}
+        if self._rows is not None:
+            videos, lengths = tuple(self._rows), trees[0].arrays["index/length"]
+            versions = dict(
+                zip(videos, zip(trees[0].arrays["index/version"].tolist()), strict=True)
+            )
+        else:
+            complete = catalog.complete()
+            n_rows = {
+                video: sum(catalog.n_rows(tree, row) for tree, row in places)
+                for video, places in complete.items()
+            }
+            self._places = {video: complete[video] for video in sorted(complete) if n_rows[video]}
+            videos = tuple(self._places)
+            lengths = np.array([n_rows[video] for video in videos], np.int64)
+            versions = {video: (catalog.version(*at[0]),) for video, at in complete.items()}
+        self.videos: tuple[str, ...] = videos
         """Ids of the visible videos, sorted."""
-        self.lengths: NDArray[np.int64] = np.array(
-            [lengths[video] for video in self.videos], np.int64
-        )
+        self.lengths: NDArray[np.int64] = lengths
         """Rows of each video, in the order of `videos`."""
         self.n_frames = int(self.lengths.sum())
-        versions = {video: (catalog.version(*places[0]),) for video, places in complete.items()}
         self.failures: list[Failure] = [
             Failure(video, frame, reason) for video, _, frame, reason in catalog.report(versions)
         ]
@@ -89,7 +97,7 @@ class EmbeddingStore(Mapping[str, VideoRecord]):
             message = f"{self.path} is closed; open it again with open_store"
             raise CacheError(message)
         try:
-            places = self._places[video]
+            places = [(0, self._rows[video])] if self._rows is not None else self._places[video]
         except KeyError:
             message = (
                 f"{self.path} holds no video {video!r} (it holds {len(self.videos)}); run "
@@ -119,7 +127,7 @@ class EmbeddingStore(Mapping[str, VideoRecord]):
         )
 
     def __contains__(self, video: object) -> bool:
-        return video in self._places
+        return video in (self._places if self._rows is None else self._rows)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.videos)
@@ -174,7 +182,10 @@ def open_store(path: Path | str) -> EmbeddingStore | LabelStore:
     """
     backend, store = find_store(Path(path))
     trees = read_trees(backend, store, map_rows=True)
-    if trees and trees[0].attributes["format"] == LABELS:
+    if not trees:
+        message = f"there is no store {path} any more: it was removed while it was being opened"
+        raise StoreMissingError(message)
+    if trees[0].attributes["format"] == LABELS:
         return LabelStore(store, backend.name, trees[0])
     return EmbeddingStore(backend, store, trees)
 

@@ -23,6 +23,7 @@ from ..core.files import fsync_folder, publish
 from .backend import (
     PART_NAME,
     RowArray,
+    RowBuffer,
     ShapeOnly,
     Tree,
     TreeWriter,
@@ -74,8 +75,7 @@ class _ZarrTreeWriter:
         self._store = zarr.storage.LocalStore(folder)
         self._group = zarr.create_group(self._store, zarr_format=3, overwrite=False)
         self._rows: dict[str, Any] = {}
-        self._waiting: dict[str, list[Array]] = {}
-        self._filled: dict[str, int] = {}
+        self._buffers: dict[str, RowBuffer] = {}
 
     def _create(self, name: str, shape: tuple[int, ...], dtype: "np.dtype[Any]") -> Any:  # noqa: ANN401
         from zarr.codecs import BytesCodec
@@ -97,26 +97,12 @@ class _ZarrTreeWriter:
         )
 
     def create_rows(self, name: str, shape: tuple[int, ...], dtype: "np.dtype[Any]") -> None:
-        self._rows[name] = self._create(name, shape, dtype)
-        self._waiting[name] = []
-        self._filled[name] = 0
+        array = self._rows[name] = self._create(name, shape, dtype)
+        self._buffers[name] = RowBuffer(shape, dtype, array.chunks[0])
 
     def append_rows(self, name: str, block: Array) -> None:
-        array, waiting = self._rows[name], self._waiting[name]
-        while len(block):
-            room = array.chunks[0] - sum(map(len, waiting))
-            waiting.append(block[:room])
-            block = block[room:]
-            at_end = self._filled[name] + sum(map(len, waiting)) == array.shape[0]
-            if sum(map(len, waiting)) == array.chunks[0] or at_end:
-                self._write_chunk(name)
-
-    def _write_chunk(self, name: str) -> None:
-        rows = np.concatenate(self._waiting[name])
-        first = self._filled[name]
-        self._rows[name][first : first + len(rows)] = rows
-        self._filled[name] = first + len(rows)
-        self._waiting[name].clear()
+        for first, rows in self._buffers[name].add(block):
+            self._rows[name][first : first + len(rows)] = rows
 
     def write_array(self, name: str, array: Array) -> None:
         target = self._create(name, array.shape, array.dtype)
@@ -127,10 +113,8 @@ class _ZarrTreeWriter:
         self._group.attrs.put(dict(attributes))
 
     def check_filled(self) -> None:
-        for name, filled in self._filled.items():
-            if filled != self._rows[name].shape[0]:
-                message = f"{name} has room for {self._rows[name].shape[0]} rows but got {filled}"
-                raise ValueError(message)
+        for name, buffer in self._buffers.items():
+            buffer.check_full(name)
 
 
 @contextmanager

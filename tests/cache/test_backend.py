@@ -1,0 +1,61 @@
+"""The pieces that both backends are made of."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from abaw.cache.backend import RowBuffer
+from abaw.cache.lock import compaction_lock
+
+
+@given(sizes=st.lists(st.integers(0, 7), max_size=8), block=st.integers(1, 6))
+def test_a_row_buffer_gives_back_all_rows_in_blocks_of_one_size(sizes, block):
+    n_rows = sum(sizes)
+    rows = np.arange(n_rows * 2).reshape(n_rows, 2)
+    buffer = RowBuffer(rows.shape, rows.dtype, block)
+    ends = np.cumsum(sizes, dtype=int)
+    given_back = [
+        (first, part.copy())
+        for start, end in zip([0, *ends], ends, strict=False)
+        for first, part in buffer.add(rows[start:end])
+    ]
+    buffer.check_full("rows")
+    assert [first for first, _ in given_back] == list(range(0, n_rows, block))
+    assert all(len(part) == block for _, part in given_back[:-1])
+    if n_rows:
+        np.testing.assert_array_equal(np.concatenate([part for _, part in given_back]), rows)
+
+
+@pytest.mark.parametrize("n_rows", [0, 3, 4])
+def test_a_row_buffer_refuses_too_many_and_too_few_rows(n_rows):
+    buffer = RowBuffer((n_rows, 2), np.dtype("f4"), 2)
+    if n_rows:
+        with pytest.raises(ValueError, match=f"embedding has room for {n_rows} rows, but got 0"):
+            buffer.check_full("embedding")
+    with pytest.raises(ValueError, match=f"there is room for {n_rows} rows"):
+        list(buffer.add(np.zeros((n_rows + 1, 2))))
+
+
+def test_one_process_compacts_at_a_time_and_a_dead_one_lets_go(tmp_path):
+    hold = (
+        "import sys, pathlib, os\n"
+        "from abaw.cache.lock import compaction_lock\n"
+        "with compaction_lock(pathlib.Path(sys.argv[1]), wait=True):\n"
+        "    print('held', flush=True)\n"
+        "    sys.stdin.read()\n"
+    )
+    command = [sys.executable, "-c", hold, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout.readline() == b"held\n"
+        with compaction_lock(tmp_path, wait=False) as is_ours:
+            assert not is_ours
+        holder.kill()
+    with compaction_lock(tmp_path, wait=True) as is_ours:
+        assert is_ours
+        (tmp_path / "lock").unlink()  # as the end of a compaction does
+    with compaction_lock(tmp_path, wait=False) as is_ours:
+        assert is_ours
