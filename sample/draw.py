@@ -12,8 +12,8 @@ and a smooth random path, neither of which knows the action units.
 **The same pixels everywhere.** Points are rounded to a quarter of a pixel before they are drawn;
 rasterising, averaging and blurring are Pillow's integer code. After that only single additions,
 multiplications and square roots are used, which IEEE 754 rounds in one way, and the two sums per
-channel add whole numbers exactly, in whatever order. Sine and cosine, whose last bit may differ between processors, act
-only before the rounding; the sums stay below 2**53.
+channel add whole numbers below 2**53, which are exact in whatever order. Sine and cosine, whose
+last bit may differ between processors, act only before the rounding.
 """
 
 from collections.abc import Collection
@@ -26,7 +26,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFilter
 
 from .face import Faces
-from .person import Colour, Person, _mix
+from .person import Colour, Person, mix
 from .rules import COLUMN
 from .settings import Difficulty
 from .streams import Array, Stream
@@ -63,8 +63,8 @@ class Look:
 
 def draw_look(person: Person, n: int, stream: Stream, difficulty: Difficulty) -> Look:
     """Return background, light and exposure path of a video of n frames."""
-    backdrop = _mix((116, 118, 122), _strong(stream), difficulty.background)
-    floor = _mix(backdrop, (60, 60, 64), 0.3 + 0.4 * stream.uniform() * difficulty.background)
+    backdrop = mix((116, 118, 122), _strong(stream), difficulty.background)
+    floor = mix(backdrop, (60, 60, 64), 0.3 + 0.4 * stream.uniform() * difficulty.background)
     ramp = Image.new("RGB", (1, 2))
     ramp.putdata([backdrop, floor])
     canvas = ramp.resize((_FULL, _FULL), Image.Resampling.BILINEAR)
@@ -128,8 +128,8 @@ def _strong(stream: Stream) -> Colour:
 
 def _tones(person: Person) -> list[tuple[str, Colour]]:
     """Parts in painting order, each with its colour."""
-    dark = _mix(person.skin, (40, 20, 16), 0.3)
-    brow = _mix(person.hair, (20, 16, 14), 0.45)
+    dark = mix(person.skin, (40, 20, 16), 0.3)
+    brow = mix(person.hair, (20, 16, 14), 0.45)
     eye = []
     for side in ("left", "right"):
         eye += [
@@ -137,12 +137,12 @@ def _tones(person: Person) -> list[tuple[str, Colour]]:
             (f"iris_{side}", person.iris),
             (f"pupil_{side}", (14, 12, 12)),
             (f"glint_{side}", (250, 250, 250)),
-            (f"lash_{side}", _mix(brow, (10, 8, 8), 0.5)),
+            (f"lash_{side}", mix(brow, (10, 8, 8), 0.5)),
             (f"brow_{side}", brow),
         ]
     return [
         ("hair", person.hair),
-        ("neck", _mix(person.skin, (40, 20, 16), 0.22)),
+        ("neck", mix(person.skin, (40, 20, 16), 0.22)),
         ("face", person.skin),
         ("fringe", person.hair),
         ("nose_base", dark),
@@ -152,7 +152,7 @@ def _tones(person: Person) -> list[tuple[str, Colour]]:
         ("opening", (44, 14, 16)),
         ("tongue", (150, 66, 66)),
         ("teeth", (238, 232, 220)),
-        ("lip_upper", _mix(person.lips, (60, 20, 24), 0.18)),
+        ("lip_upper", mix(person.lips, (60, 20, 24), 0.18)),
         ("lip_lower", person.lips),
     ]
 
@@ -271,4 +271,5 @@ def _expose(colour: Image.Image, shade: Pixels, look: Look, index: int, corner: 
     grain = _noise_bank()[row : row + SIZE, column : column + SIZE]
     exposed = scene * gain.astype(np.float32) + offset.astype(np.float32)
     exposed = exposed + grain * np.float32(noise)
-    return np.clip(np.rint(exposed), 0, 255).astype(np.uint8)
+    pixels: Pixels = np.clip(np.rint(exposed), 0, 255).astype(np.uint8)
+    return pixels

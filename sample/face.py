@@ -31,6 +31,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .person import Person
+from .pose import Motion, turn_points
 from .rules import COLUMN
 from .streams import Array
 
@@ -44,28 +45,6 @@ _HUMP: Final = 1.0 - _T * _T
 _LIP: Final = np.array([0.0, 0.5, 0.75, 0.9, 1.0, 1.05, 0.85, 1.05, 1.0, 0.9, 0.75, 0.5, 0.0])
 """Thickness of the upper lip from corner to corner, with the bow in the middle."""
 _RING: Final = np.arange(40) / 40 * 2 * np.pi
-
-
-@dataclass(frozen=True)
-class Motion:
-    """How head and camera stand in each frame, arrays of shape (n,)."""
-
-    yaw: Array
-    """Turn to the side, radians."""
-    pitch: Array
-    """Nod, radians."""
-    roll: Array
-    """Tilt, radians."""
-    scale: Array
-    """Size, 1 is the mean."""
-    x: Array
-    """Shift to the right, pixels of the crop."""
-    y: Array
-    """Shift down, pixels of the crop."""
-    gaze: Array
-    """Shift of the irises to the right, pixels."""
-    lid: Array
-    """How far the eyes are open for a blink, 1 open, 0 shut."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +103,7 @@ def place_faces(
     _mouth(builder, person, units)
     _skin_folds(builder, person, units)
     x, y = np.concatenate(builder.x, axis=1), np.concatenate(builder.y, axis=1)
-    points = np.stack(_turn(x, y, motion), axis=2) * fineness
+    points = np.stack(turn_points(x, y, motion), axis=2) * fineness
     return Faces(np.rint(points).astype(np.int64), builder.parts)
 
 
@@ -310,28 +289,3 @@ def _skin_folds(builder: _Builder, person: Person, units: dict[int, Array]) -> N
     builder.add_pair("socket", person.eye_distance + 10.5 * cheek_x, EYE_Y - 4.0 + 6.5 * cheek_y)
     chin = EYE_Y + person.chin - 9.0 + 7.0 * units[26]
     builder.add("chin_light", MIDDLE + 7.0 * cheek_x, chin + 3.5 * cheek_y)
-
-
-def _turn(x: Array, y: Array, motion: Motion) -> tuple[Array, Array]:
-    """Turn, scale and move points of the frontal plane as points of a round head.
-
-    Args:
-        x, y: (n, N) in pixels.
-        motion: pose per frame.
-
-    Returns:
-        x and y, (n, N), in pixels.
-    """
-    across, down = x - MIDDLE, y - 56.0
-    bulge = 1.0 - (across / 46.0) ** 2 - (down / 70.0) ** 2
-    depth = 34.0 * np.sqrt(np.maximum(bulge, 0.0)) - 17.0
-    cosine, sine = np.cos(motion.yaw)[:, None], np.sin(motion.yaw)[:, None]
-    across, depth = across * cosine + depth * sine, depth * cosine - across * sine
-    cosine, sine = np.cos(motion.pitch)[:, None], np.sin(motion.pitch)[:, None]
-    down = down * cosine - depth * sine
-    near = motion.scale[:, None] * (1.0 + depth / 900.0)
-    across, down = across * near, down * near
-    cosine, sine = np.cos(motion.roll)[:, None], np.sin(motion.roll)[:, None]
-    turned_x = across * cosine - down * sine + MIDDLE + motion.x[:, None]
-    turned_y = across * sine + down * cosine + 56.0 + motion.y[:, None]
-    return turned_x, turned_y

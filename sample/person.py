@@ -73,7 +73,7 @@ def draw_person(stream: Stream, difficulty: Difficulty) -> Person:
     skin = _between(_SKIN, tone)
     hair = _between(_HAIR, stream.uniform(0.0, 1.0) * (0.6 + 3.0 * spread))
     redness = stream.uniform(0.0, 1.0)
-    lips = _mix(skin, (150, 62, 66), 0.5 + 0.2 * redness * spread)
+    lips = mix(skin, (150, 62, 66), 0.5 + 0.2 * redness * spread)
     return Person(
         eye_distance=around(18.0, 2.4),
         eye_width=around(8.6, 1.4),
@@ -106,10 +106,10 @@ def _between(table: tuple[Colour, ...], position: float) -> Colour:
     """The colour at a fractional place of a table."""
     place = min(max(position, 0.0), len(table) - 1.001)
     index = int(place)
-    return _mix(table[index], table[index + 1], place - index)
+    return mix(table[index], table[index + 1], place - index)
 
 
-def _mix(one: Colour, other: Colour, share: float) -> Colour:
+def mix(one: Colour, other: Colour, share: float) -> Colour:
     """`share` of the other colour in the one."""
     red, green, blue = (round(a + (b - a) * share) for a, b in zip(one, other, strict=True))
     return red, green, blue

@@ -44,7 +44,7 @@ class VideoPlan:
     rows: list[int]
     """Frame numbers of the annotation rows, ascending, a duplicate twice."""
     labelled: dict[int, tuple[bool, bool, bool]]
-    """Frame number -> are valence and arousal, expression, AUs labelled; empty for the test list."""
+    """Frame number -> are valence and arousal, expression, AUs labelled; empty in the test list."""
     truncated: set[int] = field(default_factory=set)
     """Frame numbers whose JPEG ends early."""
 

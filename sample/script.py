@@ -3,13 +3,14 @@
 Each video is a chain of episodes of 24 to 42 frames (down to 8 in a split of few frames). An
 episode aims at one expression: the AUs of that expression rise to 0.65 to 1, each of those that
 may come along rises in every second such episode, and in every second episode one further AU
-rises to 0.6 to 0.9, the one that has been shown least. All others stay below 0.2. Between episodes each AU
-goes over in 5 to 9 frames, on its own beat. Aims are dealt over the videos of a split so that each
-gets its share of the frames. The labels are not the aims: they follow from the intensities alone
-(`rules`).
+rises to 0.6 to 0.9, the one that has been shown least. All others stay below 0.2. Between episodes
+each AU goes over in 5 to 9 frames, on its own beat. Aims are dealt over the videos of a split so
+that each gets its share of the frames. The labels are not the aims: they follow from the
+intensities alone (`rules`).
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -141,7 +142,7 @@ def intensities(episodes: list[Episode], stream: Stream) -> Array:
     apex = _apex(episodes[0], stream)
     intensity = np.tile(apex, (n, 1))
     start = 0
-    for before, episode in zip(episodes[:-1], episodes[1:], strict=True):
+    for before, episode in pairwise(episodes):
         start += before.length
         goal = _apex(episode, stream)
         duration = stream.uniforms(len(AUS), 5.0, 9.0)

@@ -52,7 +52,7 @@ DIFFICULTIES: Final[dict[str, Difficulty]] = {
         background=0.12,
         pose=4.0,
         jitter=1.5,
-        flicker=0.15,
+        flicker=0.2,
         blinks=0.03,
         noise=3.0,
         gain=1.15,
@@ -83,7 +83,7 @@ class SampleSettings:
     n_val_videos: int = 20
     """Videos of the validation split, of people who are in no other split."""
     n_test_videos: int = 10
-    """Videos of the test list, of people who are in no other split; their labels are not written."""
+    """Videos of the test list, of people who are in no other split; no labels are written."""
     frames: int = 60
     """Mean number of frames per video, over each split. Lengths differ up to 16-fold; in a split
     of six or more videos one has a single frame."""
@@ -96,13 +96,14 @@ class SampleSettings:
     gaps: float = 0.1
     """Share of a recording's frame numbers that have neither crop nor row, in runs."""
     missing_crops: float = 0.01
-    """Share of the rows whose crop does not exist. ABAW4's release has none, that of ABAW3 1.7 %."""
+    """Share of the rows whose crop does not exist (published: ABAW3 1.7 %, ABAW4 none)."""
     unlisted_crops: float = 0.02
     """Share of the crops that no row lists."""
     duplicate_rows: float = 0.01
     """Share of the rows that are written twice, next to each other (published: 0.7 to 1.4 %)."""
     truncated_test_images: int = 1
-    """Test crops whose JPEG ends early, as far as there are any; the challenge's test set has one such image."""
+    """Test crops whose JPEG ends early, as far as there are any; the challenge's test set has one
+    such image."""
 
     def __post_init__(self) -> None:
         if self.difficulty not in DIFFICULTIES:

@@ -14,14 +14,15 @@ from PIL import Image
 
 from ..core.errors import UsageError
 from ..core.files import TEMPORARY_MARK, temporary_name, write_json_atomic
-from ..core.tasks import AUS, EXPRESSIONS
+from ..core.tasks import EXPRESSIONS
 from .draw import FINENESS, Pixels, draw_frames, draw_look
-from .face import Motion, place_faces
+from .face import place_faces
 from .person import draw_person
 from .plan import VideoPlan, plan
+from .pose import draw_motion
 from .rules import Array, labels
 from .script import intensities
-from .settings import DIFFICULTIES, SAMPLE_VERSION, SPLITS, Difficulty, SampleSettings, Split
+from .settings import DIFFICULTIES, SAMPLE_VERSION, SPLITS, SampleSettings, Split
 from .streams import Stream
 
 ANNOTATION_FILES: Final[dict[Split, str]] = {
@@ -103,7 +104,7 @@ def draw_videos(settings: SampleSettings, with_frames: bool = True) -> Iterator[
         if with_frames:
             person = draw_person(Stream(settings.seed, *key, 1), difficulty)
             movement = Stream(settings.seed, *key, 2)
-            motion = _motion(video.length, movement, difficulty)
+            motion = draw_motion(video.length, movement, difficulty)
             stray = difficulty.flicker * movement.bell(intensity.shape)
             shown = np.clip(intensity + stray, 0.0, 1.0)
             faces = place_faces(person, shown, motion, difficulty.gain, FINENESS)
@@ -112,28 +113,6 @@ def draw_videos(settings: SampleSettings, with_frames: bool = True) -> Iterator[
             grain = Stream(settings.seed, *key, 4)
             frames = draw_frames(person, faces, shown, look, grain, wanted)
         yield DrawnVideo(video, intensity, labels(intensity), frames)
-
-
-def _motion(n: int, stream: Stream, difficulty: Difficulty) -> Motion:
-    """Slow head turns, and a crop that sits a little differently in every frame."""
-    turn = stream.path(n, 20, 4) * (difficulty.pose * np.pi / 180.0)
-    own = stream.uniforms(3, -1.0, 1.0) * (difficulty.pose * np.pi / 360.0)
-    jitter = stream.uniforms((n, 4), -1.0, 1.0) * difficulty.jitter
-    lid = np.ones(n)
-    starts = np.flatnonzero(stream.uniforms(n) < difficulty.blinks / 2.5)
-    lengths = 2 + np.floor(stream.uniforms(n) * 2).astype(np.int64)
-    for start in starts:
-        lid[start : start + lengths[start]] = 0.1
-    return Motion(
-        yaw=turn[:, 0] + own[0],
-        pitch=0.6 * turn[:, 1] + 0.6 * own[1],
-        roll=0.4 * turn[:, 2] + 0.4 * own[2] + jitter[:, 2] * 0.012,
-        scale=1.0 + 0.3 * turn[:, 3] + jitter[:, 3] * 0.012,
-        x=jitter[:, 0],
-        y=jitter[:, 1],
-        gaze=stream.path(n, 9)[:, 0] * 1.0,
-        lid=lid,
-    )
 
 
 def write_sample(out: Path, settings: SampleSettings) -> SampleSummary:
