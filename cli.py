@@ -14,14 +14,6 @@ from . import __version__
 from .core.errors import AbawError
 
 
-class _Failure(click.ClickException):
-    """An expected error as one line on stderr, with the exit code of its kind."""
-
-    def __init__(self, error: AbawError) -> None:
-        super().__init__(" ".join(str(error).split()))
-        self.exit_code = error.exit_code
-
-
 class _Group(click.Group):
     """A group that prints an `AbawError` as one line; a bug keeps its traceback."""
 
@@ -30,7 +22,8 @@ class _Group(click.Group):
         try:
             return super().invoke(ctx)
         except AbawError as error:
-            raise _Failure(error) from error
+            click.echo(f"Error: {' '.join(str(error).split())}", err=True)
+            ctx.exit(error.exit_code)
 
 
 _HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}

@@ -86,8 +86,13 @@ def _fast_precision(device_text: str) -> Precision:
     lower: Precision = "bf16"
     if device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
         lower = "fp16"
-    slow, fast = _seconds(device, torch.float32), _seconds(device, _DTYPE[lower])
-    answer: Precision = lower if slow > _PROBE_GAIN * fast else "fp32"
+    try:
+        fast = _seconds(device, _DTYPE[lower])
+    except (RuntimeError, TypeError):  # a device without the type says so in either way
+        fast = float("inf")
+    answer: Precision = "fp32"
+    if _seconds(device, torch.float32) > _PROBE_GAIN * fast:
+        answer = lower
     with suppress(OSError):  # a read-only home: the next process measures again
         write_json_atomic(path, {**known, key: answer})
     return answer

@@ -2,9 +2,10 @@
 
 from .backbones import backbones_text, list_backbones, load_backbone
 from .errors import ExtractError, FramesError, WeightsError
+from .interrupt import InterruptedRunError
 from .options import RunOptions
 from .requests import EmbeddingRequest, read_requests, requests_from_command
-from .runner import InterruptedRunError, run
+from .runner import run
 from .summary import EmbeddingSummary, ExtractSummary
 
 __all__ = [

@@ -3,6 +3,9 @@
 import argparse
 import hashlib
 import pickle
+import re
+import warnings
+import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,14 +25,20 @@ Tensors = dict[str, torch.Tensor]
 _WRAPPERS: Final = ("model", "state_dict", "model_state_dict", "network", "net")
 """Under which key training scripts put the weights beside optimizer and settings."""
 _PREFIXES: Final = ("module.", "_orig_mod.", "backbone.", "encoder.")
+_SUFFIXES: Final = (".safetensors", ".pth", ".pt", ".bin", ".ckpt")
 _HUB_FILES: Final = ("model.safetensors", "pytorch_model.bin")
+_HUB_SECONDS: Final = 5
+_LARGEST_SEED: Final = 2**63 - 1
 _SHOWN: Final = 4
+_GLOBAL: Final = re.compile(r"GLOBAL (\S+)")
 
 
 @dataclass(frozen=True)
 class WeightsSource:
     """Tensors and where they came from."""
 
+    name: str
+    """File name or hub id, as provenance and messages have it: no absolute path."""
     tensors: Tensors
     provenance: dict[str, Any] = field(default_factory=dict)
 
@@ -43,8 +52,11 @@ def parse_seed(weights: str) -> int | None:
     if not weights.startswith("random:"):
         return None
     text = weights.removeprefix("random:")
-    if not text.isdecimal():
-        message = f"random weights are written random:SEED, like random:0, but got {weights!r}"
+    if not text.isdecimal() or int(text) > _LARGEST_SEED:
+        message = (
+            f"random weights are written random:SEED with a whole number from 0 to "
+            f"{_LARGEST_SEED}, like random:0, but got {weights!r}"
+        )
         raise UsageError(message)
     return int(text)
 
@@ -53,7 +65,7 @@ def read_weights(weights: str, hub_id: str | None, backbone: str) -> WeightsSour
     """Return the tensors of a file or of a model on the Hugging Face hub.
 
     Args:
-        weights: a path, `pretrained`, or `hf-hub:OWNER/NAME`.
+        weights: a path, `pretrained`, `hf-hub:OWNER/NAME` or timm's `timm/NAME`.
         hub_id: what `pretrained` stands for, if anything.
         backbone: for messages.
 
@@ -74,8 +86,16 @@ def read_weights(weights: str, hub_id: str | None, backbone: str) -> WeightsSour
     path = Path(weights).expanduser()
     if path.is_file():
         return read_weights_file(path)
-    if path.suffix in {".safetensors", ".pth", ".pt", ".bin", ".ckpt"} or "/" in weights:
-        message = f"the weights file {path} must exist, but does not; check the path"
+    if path.is_dir():
+        message = f"the weights of {backbone} must be a file, but {path} is a folder; name the file"
+        raise WeightsError(message)
+    if weights.startswith("timm/"):
+        return _from_hub(weights)
+    if path.suffix in _SUFFIXES or "/" in weights:
+        message = (
+            f"the weights file {path} must exist, but does not; check the path, or write "
+            f"hf-hub:OWNER/NAME for a model on the hub"
+        )
         raise WeightsError(message)
     message = f"weights must be one of {WEIGHT_KINDS}, but got {weights!r} for {backbone}"
     raise UsageError(message)
@@ -103,19 +123,24 @@ def read_weights_file(path: Path) -> WeightsSource:
         value = _torch_file(path)
     tensors = _state_dict(value, path)
     facts = {"weights_file": path.name, "weights_file_sha256": _file_sha256(path)}
-    return WeightsSource(tensors, facts | ({"licence": licence} if licence else {}))
+    return WeightsSource(path.name, tensors, facts | ({"licence": licence} if licence else {}))
 
 
 def _torch_file(path: Path) -> object:
     try:
-        with torch.serialization.safe_globals([argparse.Namespace]):
-            return torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
+            # That a plain pickle has another protocol than torch's; it is refused or read anyway.
+            warnings.simplefilter("ignore", UserWarning)
+            # Mapped, so an optimizer's state in the same file is never read.
+            mapped = zipfile.is_zipfile(path)
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except pickle.UnpicklingError as error:
         # Torch's own text runs over many lines and suggests weights_only=False.
-        found = next((line for line in str(error).splitlines() if "GLOBAL" in line), "")
+        found = _GLOBAL.search(str(error))
+        what = f"the object {found[1]}" if found else "something else"
         message = (
-            f"{path} must hold tensors only, but holds other objects, which could run code when "
-            f"read, and was refused ({found.strip()[:200]}); save its state dict as safetensors"
+            f"{path} must hold tensors only, but holds {what}, which could run code when read, and "
+            f"was refused; save its state dict with safetensors and give that file"
         )
         raise WeightsError(message) from error
     except (OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
@@ -125,7 +150,7 @@ def _torch_file(path: Path) -> object:
 
 
 def _state_dict(value: object, path: Path) -> Tensors:
-    for wrapper in _WRAPPERS:
+    for wrapper in _WRAPPERS:  # also one in another
         if isinstance(value, Mapping) and isinstance(value.get(wrapper), Mapping):
             value = value[wrapper]
     if not isinstance(value, Mapping):
@@ -143,23 +168,31 @@ def _state_dict(value: object, path: Path) -> Tensors:
 
 
 def _from_hub(model_id: str) -> WeightsSource:
-    import httpx2
-    import huggingface_hub
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+    from huggingface_hub import get_hf_file_metadata as look_up
+    from huggingface_hub import hf_hub_download, hf_hub_url, try_to_load_from_cache
+    from huggingface_hub.errors import EntryNotFoundError, HFValidationError
 
     for name in _HUB_FILES:
         try:
-            path = huggingface_hub.hf_hub_download(model_id, name, etag_timeout=5)
-        except huggingface_hub.errors.EntryNotFoundError as error:
-            if isinstance(error, LocalEntryNotFoundError):
-                raise _unreachable(model_id, error) from error
+            cached = try_to_load_from_cache(model_id, name)
+            if isinstance(cached, str):
+                path = cached
+            else:
+                # Asked once: the download itself would retry for half a minute where there is no
+                # network.
+                look_up(hf_hub_url(model_id, name), timeout=_HUB_SECONDS)
+                path = hf_hub_download(model_id, name, etag_timeout=_HUB_SECONDS)
+        except HFValidationError as error:
+            message = f"a hub id must be like timm/densenet121.ra_in1k, but got {model_id!r}"
+            raise UsageError(message) from error
+        except EntryNotFoundError:
             continue
-        except (HfHubHTTPError, HFValidationError, httpx2.HTTPError, OSError) as error:
+        except _http_errors() as error:
             raise _unreachable(model_id, error) from error
         source = read_weights_file(Path(path))
-        card = _hub_licence(model_id)
-        facts = {"weights_hub_id": model_id} | ({"licence": card} if card else {})
-        return WeightsSource(source.tensors, source.provenance | facts)
+        licence = _hub_licence(model_id)
+        facts = {"weights_hub_id": model_id} | ({"licence": licence} if licence else {})
+        return WeightsSource(model_id, source.tensors, source.provenance | facts)
     message = (
         f"the hub model {model_id} must have {' or '.join(_HUB_FILES)}, but has neither; "
         f"download its weights yourself and give the file"
@@ -181,11 +214,19 @@ def _hub_licence(model_id: str) -> str | None:
     import huggingface_hub
 
     try:
-        card = huggingface_hub.model_info(model_id, timeout=5).card_data
-    except (OSError, ValueError, RuntimeError):
+        card = huggingface_hub.model_info(model_id, timeout=_HUB_SECONDS).card_data
+    except _http_errors():
         return None  # the weights are here; that their licence is unknown is recorded as such
     licence = card.get("license") if card else None
     return str(licence) if licence else None
+
+
+def _http_errors() -> tuple[type[Exception], ...]:
+    """Return what a failed request raises; the hub's HTTP library changes between its releases."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    bases = (base for base in HfHubHTTPError.__bases__ if issubclass(base, Exception))
+    return (OSError, *bases)
 
 
 def load_strictly(network: nn.Module, tensors: Tensors, backbone: str, source: str) -> None:
@@ -223,7 +264,7 @@ def load_strictly(network: nn.Module, tensors: Tensors, backbone: str, source: s
     if bad:
         message = f"{source} must hold finite weights, but {bad[0]} does not"
         raise WeightsError(message)
-    counters = {key: value for key, value in wanted.items() if _is_counter(key)}
+    counters = {key: torch.zeros_like(item) for key, item in wanted.items() if _is_counter(key)}
     network.load_state_dict(counters | tensors, strict=True)
 
 

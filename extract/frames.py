@@ -5,27 +5,23 @@ with `/`. A frame's number is the number its file is called, never its place in 
 """
 
 import hashlib
-import io
 import os
-import re
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Final, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
-
 from ..core.names import check_video_id
 from .errors import FramesError
 
 SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 HASH_MODULUS: Final = 1 << 128
+UNREADABLE: Final = -1
+"""Size of a file that the system did not let be read."""
 
-_NUMBER = re.compile(r"\d{1,9}\Z")
+_MAX_NUMBER: Final = (1 << 31) - 1
+"""Frame numbers are stored as int32."""
 
 
 class SourceFrame(NamedTuple):
@@ -34,7 +30,7 @@ class SourceFrame(NamedTuple):
     number: int
     file_name: str
     size: int
-    """Bytes."""
+    """Bytes; `UNREADABLE` for a link that leads nowhere."""
     mtime_ns: int
 
 
@@ -59,7 +55,7 @@ class FrameSet:
     videos: dict[str, SourceVideo]
     """Id -> video, sorted by id."""
     n_stray: int
-    """Files that are no frames: other suffixes, or names that are no number."""
+    """Files that are no frames: other suffixes, or names that are no number above 0."""
 
     @property
     def n_frames(self) -> int:
@@ -67,43 +63,35 @@ class FrameSet:
         return sum(len(video.frames) for video in self.videos.values())
 
 
-class DecodedFrame(NamedTuple):
-    """A frame image that was read: its pixels, or why there are none."""
-
-    pixels: NDArray[np.uint8] | None
-    """(H, W, 3), red first."""
-    reason: str
-    """Why it could not be decoded; empty if it could."""
-    input_hash: int
-    """Hash of number and bytes, 128 bits."""
-
-
-def find_videos(trees: Sequence[Path]) -> FrameSet:
+def find_videos(trees: Sequence[Path], *, every: int = 1) -> FrameSet:
     """Return the videos of all trees as one set.
 
-    Links to files are followed while they stay inside their tree; links to folders are refused.
+    Links are followed wherever they lead (a tree is often made of links to crops kept elsewhere,
+    and what is extracted is known by its bytes); a link to a folder that it lies in is refused.
+
+    Args:
+        trees: folders that hold the video folders, at any depth.
+        every: take the first frame of each video and every `every`-th after it.
 
     Raises:
-        FramesError: a tree is missing or holds no frame, an id is in two trees, a frame number
-            is there twice, or a link leads out of the tree.
+        FramesError: a tree is missing or holds no frame, trees overlap, an id is in two trees, a
+            frame number is there twice, or a folder cannot be listed.
         VideoIdError: a folder's path is no safe id.
     """
+    _check_trees(trees)
     found: dict[str, SourceVideo] = {}
     n_stray = 0
     for tree in trees:
-        if not tree.is_dir():
-            message = f"{tree} must be a folder of <video>/00001.jpg, but is not there"
-            raise FramesError(message)
         n_before = len(found)
-        for folder, images, stray in _folders(tree):
-            n_stray += stray
+        for folder, images, n_other in _folders(tree):
+            n_stray += n_other
             if not images:
                 continue
             video = folder.relative_to(tree).as_posix()
             if video == ".":
                 message = (
                     f"{tree} must hold folders of frames, one a video, but holds "
-                    f"{images[0].file_name} itself; give the folder above it"
+                    f"{min(images).file_name} itself; give the folder above it"
                 )
                 raise FramesError(message)
             check_video_id(video, str(tree))
@@ -113,7 +101,7 @@ def find_videos(trees: Sequence[Path]) -> FrameSet:
                     f"{found[video].folder} and {folder}; rename or remove one"
                 )
                 raise FramesError(message)
-            found[video] = SourceVideo(video, folder, _in_order(folder, images))
+            found[video] = SourceVideo(video, folder, _in_order(folder, images)[::every])
         if len(found) == n_before:
             kinds = ", ".join(sorted(SUFFIXES))
             message = (
@@ -124,38 +112,64 @@ def find_videos(trees: Sequence[Path]) -> FrameSet:
     return FrameSet(dict(sorted(found.items())), n_stray)
 
 
+def _check_trees(trees: Sequence[Path]) -> None:
+    for tree in trees:
+        if not tree.is_dir():
+            found = "is a file" if tree.exists() else "is not there"
+            message = f"{tree} must be a folder of <video>/00001.jpg, but {found}"
+            raise FramesError(message)
+    for tree in trees:
+        for other in trees:
+            if other.resolve() in tree.resolve().parents:
+                message = (
+                    f"trees must not lie in one another, or a video would have two ids, but "
+                    f"{tree} lies in {other}; leave one out"
+                )
+                raise FramesError(message)
+
+
 def _folders(tree: Path) -> Iterator[tuple[Path, list[SourceFrame], int]]:
     """Yield every folder with its frame images, unsorted, and the number of its other files."""
-    root = tree.resolve()
-    waiting = [tree]
+    waiting: list[tuple[Path, frozenset[tuple[int, int]]]] = [(tree, frozenset())]
     while waiting:
-        folder = waiting.pop()
-        images, stray = [], 0
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if entry.is_symlink():
-                    _check_link(Path(entry.path), root)
-                if entry.is_dir():
-                    waiting.append(Path(entry.path))
-                    continue
-                stem, suffix = os.path.splitext(entry.name)  # noqa: PTH122 - millions of names
-                is_frame = suffix.lower() in SUFFIXES and _NUMBER.match(stem) and int(stem) > 0
-                if not is_frame:
-                    stray += 1
-                    continue
-                stat = entry.stat()
-                images.append(SourceFrame(int(stem), entry.name, stat.st_size, stat.st_mtime_ns))
-        yield folder, images, stray
+        folder, above = waiting.pop()
+        images, n_other = [], 0
+        try:
+            status = folder.stat()
+            identity = (status.st_dev, status.st_ino)
+            if identity in above:
+                message = (
+                    f"links must not lead to a folder that they lie in, but {folder} leads to "
+                    f"{folder.resolve()}; remove it"
+                )
+                raise FramesError(message)
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    if entry.is_dir():
+                        waiting.append((folder / entry.name, above | {identity}))
+                    elif (frame := _as_frame(entry)) is not None:
+                        images.append(frame)
+                    else:
+                        n_other += 1
+        except OSError as error:
+            message = f"{folder} must be readable, but is not: {error.strerror}; mend or remove it"
+            raise FramesError(message) from error
+        yield folder, images, n_other
 
 
-def _check_link(path: Path, root: Path) -> None:
-    target = path.resolve()
-    if target.is_dir() or not target.is_relative_to(root):
-        message = (
-            f"links must stay inside the tree {root} and lead to files, but {path} leads to "
-            f"{target}; give that folder as a tree of its own, or copy it"
-        )
-        raise FramesError(message)
+def _as_frame(entry: "os.DirEntry[str]") -> SourceFrame | None:
+    """Return the frame that a file is, or None if it is none."""
+    stem, suffix = os.path.splitext(entry.name)  # noqa: PTH122 - millions of names
+    if suffix.lower() not in SUFFIXES or not (stem.isascii() and stem.isdecimal()):
+        return None
+    number = int(stem)
+    if not 0 < number <= _MAX_NUMBER:
+        return None
+    if not entry.is_file():
+        # A link that leads nowhere is a frame that cannot be read; a pipe or a socket is none.
+        return SourceFrame(number, entry.name, UNREADABLE, 0) if entry.is_symlink() else None
+    status = entry.stat()
+    return SourceFrame(number, entry.name, status.st_size, status.st_mtime_ns)
 
 
 def _in_order(folder: Path, images: Iterable[SourceFrame]) -> tuple[SourceFrame, ...]:
@@ -177,43 +191,13 @@ def stat_hash(frames: Iterable[SourceFrame]) -> int:
     """
     total = 0
     for frame in frames:
-        text = f"{frame.number} {frame.size} {frame.mtime_ns}".encode()
+        text = b"%d %d %d" % (frame.number, frame.size, frame.mtime_ns)
         total += int.from_bytes(hashlib.blake2b(text, digest_size=16).digest(), "little")
     return total % HASH_MODULUS
 
 
 def input_hash(number: int, data: bytes) -> int:
-    """Return the hash of a frame's number and bytes, 128 bits."""
+    """Return the hash of a frame's number and bytes, 128 bits; a video's is the sum of these."""
     digest = hashlib.blake2b(number.to_bytes(8, "little"), digest_size=16)
     digest.update(data)
     return int.from_bytes(digest.digest(), "little")
-
-
-def read_frame(path: Path, number: int) -> DecodedFrame:
-    """Read one frame image once: hash its bytes and decode them.
-
-    Whatever is wrong with the file is told in the result; nothing is raised for it.
-    """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        return DecodedFrame(None, f"cannot be read: {error.strerror}", input_hash(number, b""))
-    pixels, reason = _decode(data)
-    return DecodedFrame(pixels, reason, input_hash(number, data))
-
-
-def _decode(data: bytes) -> tuple[NDArray[np.uint8] | None, str]:
-    if not data:
-        return None, "the file is empty"
-    try:
-        with warnings.catch_warnings():
-            # Pillow only warns of an image of a hundred megapixels; no face crop is one.
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(data)) as image:
-                return np.asarray(image.convert("RGB")), ""
-    except UnidentifiedImageError:
-        return None, "not an image"
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
-        return None, "too many pixels for a face crop"
-    except (OSError, ValueError, SyntaxError, EOFError) as error:
-        return None, f"damaged image: {error}"

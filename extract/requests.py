@@ -10,8 +10,24 @@ import yaml
 from ..core.errors import UsageError
 from ..core.names import check_embedding_name, near_misses, slug
 
-WEIGHT_KINDS = "FILE (.safetensors, .pth, .pt), pretrained, random:SEED, hf-hub:OWNER/NAME, or none"
+WEIGHT_KINDS = (
+    "FILE (.safetensors, .pth, .pt), pretrained, random:SEED, hf-hub:OWNER/NAME, timm/NAME, or none"
+)
 _FIXED_KEYS = ("backbone", "weights", "license")
+
+
+class _DistinctLoader(yaml.SafeLoader):
+    """The safe loader, but a key given twice is refused instead of hiding the first one."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Return the mapping of a node."""
+        seen = set()
+        for key, _ in node.value:
+            if str(key.value) in seen:
+                message = f"the key {key.value!r} stands there twice"
+                raise yaml.MarkedYAMLError(problem=message, problem_mark=key.start_mark)
+            seen.add(str(key.value))
+        return super().construct_mapping(node, deep)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +44,8 @@ class EmbeddingRequest:
     """Settings that differ from the backbone's defaults, as text or as YAML gave them."""
     licence: str | None = None
     """Licence of the weights, as the user states it."""
+    file: Path | None = None
+    """The file that asks for it, for messages; None for the command line."""
 
 
 def requests_from_command(
@@ -84,7 +102,8 @@ def read_requests(path: Path, only: Sequence[str] = ()) -> list[EmbeddingRequest
     """Return the embeddings that a YAML file asks for, in its order.
 
     The file holds one mapping, `embeddings:`, from names to `backbone`, `weights`, optionally
-    `license`, and any settings of the backbone.
+    `license`, and any settings of the backbone. A weights file is looked up from the working
+    folder, as on the command line.
 
     Args:
         path: the file.
@@ -94,22 +113,27 @@ def read_requests(path: Path, only: Sequence[str] = ()) -> list[EmbeddingRequest
         UsageError: the file is not of this form; the message names the entry.
     """
     try:
-        value = yaml.safe_load(path.read_text())
+        value = yaml.load(path.read_text(encoding="utf-8"), _DistinctLoader)
     except (OSError, UnicodeDecodeError) as error:
         message = f"the file of --config must be readable text, but {path} is not: {error}"
         raise UsageError(message) from error
     except yaml.YAMLError as error:
-        message = f"{path} must be YAML, but {error}"
+        message = f"{path} must be YAML, but {' '.join(str(error).split())}"
         raise UsageError(message) from error
     entries = value.get("embeddings") if isinstance(value, dict) else None
     if not isinstance(entries, dict) or not entries:
         message = f"{path} must hold a mapping `embeddings:` from names to settings, but does not"
         raise UsageError(message)
+    others = [str(key) for key in value if key != "embeddings"]
+    if others:
+        message = f"{path} must hold nothing beside `embeddings:`, but holds {others[0]!r} too"
+        raise UsageError(message)
     found = [_entry(path, str(name), entry) for name, entry in entries.items()]
     _check_distinct([request.name for request in found], path)
-    unknown = [name for name in only if name not in entries]
+    names = [request.name for request in found]
+    unknown = [name for name in only if name not in names]
     if unknown:
-        message = f"{path} holds no embedding {unknown[0]!r}; {near_misses(unknown[0], entries)}"
+        message = f"{path} holds no embedding {unknown[0]!r}; {near_misses(unknown[0], names)}"
         raise UsageError(message)
     return [request for request in found if not only or request.name in only]
 
@@ -127,6 +151,7 @@ def _entry(path: Path, name: str, entry: object) -> EmbeddingRequest:
             None if weights is None else str(weights),
             settings,
             None if licence is None else str(licence),
+            path,
         )
     except UsageError as error:
         message = f"{error} (embedding {name!r} in {path})"
@@ -134,14 +159,19 @@ def _entry(path: Path, name: str, entry: object) -> EmbeddingRequest:
 
 
 def _request(
-    name: str, backbone: str, weights: str | None, settings: dict[str, Any], licence: str | None
+    name: str,
+    backbone: str,
+    weights: str | None,
+    settings: dict[str, Any],
+    licence: str | None,
+    file: Path | None = None,
 ) -> EmbeddingRequest:
     check_embedding_name(name)
     if not weights:
         message = f"the weights of {backbone} must be named, there is no default: {WEIGHT_KINDS}"
         raise UsageError(message)
     return EmbeddingRequest(
-        name=name, backbone=backbone, weights=weights, settings=settings, licence=licence
+        name=name, backbone=backbone, weights=weights, settings=settings, licence=licence, file=file
     )
 
 

@@ -2,37 +2,31 @@
 
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Final, NamedTuple
 
 import torch
 from tqdm import tqdm
 
-from ..cache import EmbeddingStore, StoreMissingError, StoreWriter, open_store
-from ..core.device import resolve_device, resolve_precision
-from ..core.errors import AbawError, UsageError
-from .backbones import LoadedBackbone, load_backbone
-from .batches import EmbeddingLane, Item, RunSettings
+from ..cache import EmbeddingStore, StoreWriter, open_store
+from .batches import EmbeddingLane, Item
+from .decode import DecodedFrame, read_frame
 from .errors import FramesError
-from .frames import DecodedFrame, FrameSet, SourceVideo, find_videos, read_frame
+from .frames import FrameSet, SourceVideo, find_videos
+from .interrupt import InterruptedRunError, StopSignal
 from .options import RunOptions
+from .plan import Job, plan_jobs
 from .requests import EmbeddingRequest
-from .staleness import Work, content_hasher, find_work
+from .staleness import Work
 from .summary import EmbeddingSummary, ExtractSummary
 
-_BATCH_SIZE = {"cpu": 16, "cuda": 128, "mps": 32}
-_SUFFIX = {"hdf5": ".h5", "zarr": ".zarr"}
-_AHEAD = 4
-"""Decoded frames waiting, in batches of the largest lane: bounds the memory."""
-
-
-class InterruptedRunError(AbawError):
-    """The user ended the run; what was computed is kept."""
-
-    exit_code = 130
+_AHEAD_BATCHES: Final = 4
+"""Decoded frames that wait, in batches of the largest lane."""
+_AHEAD_BYTES: Final = 1 << 29
+"""The same in bytes: big frames wait in smaller number."""
 
 
 def run(
@@ -57,169 +51,115 @@ def run(
 
     Raises:
         AbawError: see the parts; a store that holds something else is never changed.
-        InterruptedRunError: after Ctrl-C, with everything computed committed.
+        InterruptedRunError: after Ctrl-C or SIGTERM, with everything computed committed.
     """
     start = time.perf_counter()
-    frames = find_videos(trees)
-    with ExitStack() as stack:
-        pool = stack.enter_context(ThreadPoolExecutor(options.n_workers, "decode"))
-        jobs = [_Job(request, cache, options) for request in requests]
-        for job in jobs:
-            job.plan(frames, pool, stack)
-        if not options.dry_run:
-            _compute(jobs, frames, pool, options, progress=progress)
-    return ExtractSummary(
-        embeddings=[job.summary(frames) for job in jobs],
+    frames = find_videos(trees, every=options.every)
+    done = _Done({}, 0)
+    try:
+        with ExitStack() as stack:
+            pool = stack.enter_context(ThreadPoolExecutor(options.n_workers, "decode"))
+            jobs = plan_jobs(requests, cache, options, frames, pool, stack, progress=progress)
+            if not options.dry_run:
+                done = _compute(jobs, frames, pool, options, progress=progress)
+                for job in jobs:
+                    if job.writer and (job.name in done.lanes or _has_parts(job.path)):
+                        job.writer.compact()
+    except KeyboardInterrupt:
+        message = "interrupted: what was committed is kept; run the same command to go on"
+        raise InterruptedRunError(message) from None
+    summary = ExtractSummary(
+        embeddings=[_summary(job, frames, done, is_dry=options.dry_run) for job in jobs],
         n_videos=len(frames.videos),
         n_source_frames=frames.n_frames,
         n_stray=frames.n_stray,
+        n_decoded=done.n_decoded,
         seconds=time.perf_counter() - start,
         is_dry=options.dry_run,
     )
+    if options.on_error == "fail":
+        summary.raise_for_failures()
+    return summary
 
 
-class _Job:
-    """One embedding of a run: its network, store, and what is to do."""
+class _Done(NamedTuple):
+    """What `_compute` did."""
 
-    def __init__(self, request: EmbeddingRequest, cache: Path, options: RunOptions) -> None:
-        self.request = request
-        self._options = options
-        self.loaded: LoadedBackbone = load_backbone(request)
-        self.path, self._exists = _store_path(cache, request.name, options)
-        self.works: dict[str, Work] = {}
-        self.writer: StoreWriter | None = None
-        self.lane: EmbeddingLane | None = None
-        self._precision = ""
-
-    def plan(self, frames: FrameSet, pool: ThreadPoolExecutor, stack: ExitStack) -> None:
-        """Open the store and find out what has to be computed."""
-        settings = _run_settings(self._options, self.path, self._exists)
-        self._precision = settings.precision
-        if self._exists or not self._options.dry_run:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            writer = StoreWriter.open(
-                self.path,
-                self.loaded.spec,
-                self.loaded.provenance,
-                run_settings=vars(settings),
-                commit_every=self._options.commit_every,
-            )
-            self.writer = stack.enter_context(writer)
-        hasher = content_hasher(pool)
-        for video, source in frames.videos.items():
-            state = self.writer.state(video) if self.writer else None
-            self.works[video] = find_work(state, source, hasher)
-        if self.writer and not self._options.dry_run and self.n_frames:
-            self.lane = EmbeddingLane(self.loaded, self.writer, settings)
-
-    @property
-    def n_frames(self) -> int:
-        """Source frames to go through."""
-        return sum(work.n_frames for work in self.works.values())
-
-    def summary(self, frames: FrameSet) -> EmbeddingSummary:
-        """Return what was done, from the store as it is now."""
-        summary = EmbeddingSummary(
-            name=self.request.name,
-            path=self.path,
-            is_random=self.loaded.provenance.get("objective") == "random",
-            precision=self._precision,
-            works=list(self.works.values()),
-            n_absent=0,
-        )
-        if self.lane:
-            summary.n_forward, summary.n_frames = self.lane.n_forward, self.lane.n_frames
-        if self.writer is None:
-            return summary
-        with open_store(self.path) as store:
-            assert isinstance(store, EmbeddingStore)
-            summary.n_absent = len(set(self.writer.videos) - frames.videos.keys())
-            summary.n_failures = sum(item.video in frames.videos for item in store.failures)
-            if not self._options.dry_run:
-                failed = {item.video for item in store.failures} - set(store.videos)
-                summary.unreadable_videos = sorted(failed & frames.videos.keys())
-        return summary
-
-
-def _store_path(cache: Path, name: str, options: RunOptions) -> tuple[Path, bool]:
-    """Return where the store is, or will be, and whether it is there."""
-    try:
-        with open_store(cache / name) as store:
-            return store.path, True
-    except StoreMissingError:
-        return cache / f"{name}{_SUFFIX[options.store]}", False
-
-
-def _run_settings(options: RunOptions, path: Path, exists: bool) -> RunSettings:
-    """Return the settings of a run: those its store was begun with, unless others are asked for."""
-    device = resolve_device(options.device)
-    stored: dict[str, Any] = {}
-    if exists:
-        with open_store(path) as store:
-            stored = store.run_settings if isinstance(store, EmbeddingStore) else {}
-    precision = resolve_precision(
-        stored.get("precision", "auto") if options.precision == "auto" else options.precision,
-        device,
-    )
-    begun = stored.get("precision", precision)
-    if precision != begun and not options.allow_precision:
-        message = (
-            f"{path} was begun in {begun}, but {precision} was asked for; leave --precision out, "
-            f"or add --allow-precision to have both in one store"
-        )
-        raise UsageError(message)
-    default_batch = _BATCH_SIZE.get(device.type, 16)
-    return RunSettings(
-        device=str(device),
-        precision=precision,
-        batch_size=options.batch_size or int(stored.get("batch_size", default_batch)),
-        threads=int(stored.get("threads", torch.get_num_threads())),
-    )
+    lanes: dict[str, EmbeddingLane]
+    """By name of the embedding; only those that had work."""
+    n_decoded: int
 
 
 def _compute(
-    jobs: list[_Job],
+    jobs: list[Job],
     frames: FrameSet,
     pool: ThreadPoolExecutor,
     options: RunOptions,
     *,
     progress: bool,
-) -> None:
+) -> _Done:
     """Decode what any job needs, once, and give each frame to the jobs that need it."""
-    lanes = [job for job in jobs if job.lane is not None]
-    batch = max((job.lane.batch_size for job in lanes if job.lane), default=0)
-    bar = tqdm(
-        total=sum(job.n_frames for job in lanes),
-        unit="frame",
-        desc="+".join(job.request.name for job in lanes),
-        disable=not progress or not lanes,
-    )
-    try:
-        with bar:
-            for source, position, frame in _decoded(_needed(lanes, frames), pool, _AHEAD * batch):
-                if frame.reason and options.on_error == "fail":
-                    message = (
-                        f"every frame must be readable with --on-error fail, but "
-                        f"{source.path(position)} is not: {frame.reason}"
-                    )
-                    raise FramesError(message)
-                for job in lanes:
-                    work = job.works[source.video]
-                    if job.lane and any(a <= position < b for a, b in work.ranges):
-                        job.lane.push(Item(source, work.version, position, frame))
-                        bar.update()
-            for job in lanes:
-                if job.lane:
-                    job.lane.finish()
-    except KeyboardInterrupt:
-        for job in lanes:
-            if job.writer:
-                job.writer.flush()
-        message = "interrupted: what was computed is kept; run the same command to go on"
-        raise InterruptedRunError(message) from None
+    lanes: list[tuple[EmbeddingLane, dict[str, Work]]] = []
+    by_name: dict[str, EmbeddingLane] = {}
     for job in jobs:
-        if job.writer and (job.lane or _has_parts(job.path)):
-            job.writer.compact()
+        if job.writer and job.n_frames:
+            by_name[job.name] = EmbeddingLane(job.loaded, job.writer, job.settings)
+            lanes.append((by_name[job.name], job.works))
+    if not lanes:
+        return _Done({}, 0)
+    works = [job.works for job in jobs]
+    n_ahead = _AHEAD_BATCHES * max(lane.settings.batch_size for lane in by_name.values())
+    bar = tqdm(
+        total=sum(len(_positions(works, video)) for video in frames.videos),
+        unit="frame",
+        desc="+".join(by_name),
+        disable=not progress,
+        smoothing=0.05,
+    )
+    n_decoded = 0
+    decoded = _decoded(_needed(works, frames), pool, n_ahead, 2 * options.n_workers)
+    with bar, StopSignal() as stop, _threads_restored():
+        for source, position, frame in decoded:
+            if frame.reason and options.on_error == "fail":
+                message = (
+                    f"every frame must be readable with --on-error fail, but "
+                    f"{source.path(position)} is not: {frame.reason}"
+                )
+                raise FramesError(message)
+            for lane, lane_works in lanes:
+                work = lane_works[source.video]
+                if any(begin <= position < end for begin, end in work.ranges):
+                    lane.push(Item(source, work.version, position, frame))
+            n_decoded += 1
+            bar.update()
+            if stop.number is not None:
+                decoded.close()
+                _keep(list(by_name.values()))
+                message = (
+                    f"interrupted after {n_decoded:,} of {bar.total:,} frames: what was computed "
+                    f"is kept; run the same command to go on"
+                )
+                raise InterruptedRunError(message, stop.number)
+        for lane, _ in lanes:
+            lane.finish()
+    return _Done(by_name, n_decoded)
+
+
+def _keep(lanes: list[EmbeddingLane]) -> None:
+    for lane in lanes:
+        lane.drain()
+        lane.writer.flush()
+
+
+@contextmanager
+def _threads_restored() -> Iterator[None]:
+    """Leave torch's number of threads as it was: lanes set their own."""
+    before = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        if torch.get_num_threads() != before:
+            torch.set_num_threads(before)
 
 
 def _has_parts(path: Path) -> bool:
@@ -227,36 +167,78 @@ def _has_parts(path: Path) -> bool:
         return isinstance(store, EmbeddingStore) and store.n_parts > 0
 
 
-def _needed(lanes: list[_Job], frames: FrameSet) -> Iterator[tuple[SourceVideo, int]]:
-    """Yield every (video, position) that a lane needs, in the order of videos and frames."""
+def _positions(works: list[dict[str, Work]], video: str) -> list[int]:
+    """Return the positions of a video's frames that any embedding needs, rising."""
+    ranges = {cut for work in works for cut in work[video].ranges}
+    if len(ranges) == 1:
+        return list(range(*ranges.pop()))
+    return sorted({position for cut in ranges for position in range(*cut)})
+
+
+def _needed(works: list[dict[str, Work]], frames: FrameSet) -> Iterator[tuple[SourceVideo, int]]:
+    """Yield every (video, position) that is needed, in the order of videos and frames."""
     for video, source in frames.videos.items():
-        ranges = [cut for job in lanes for cut in job.works[video].ranges]
-        positions = {position for a, b in ranges for position in range(a, b)}
-        for position in sorted(positions):
+        for position in _positions(works, video):
             yield source, position
 
 
 def _decoded(
-    needed: Iterator[tuple[SourceVideo, int]], pool: ThreadPoolExecutor, ahead: int
-) -> Iterator[tuple[SourceVideo, int, DecodedFrame]]:
-    """Yield the frames in order while up to `ahead` later ones are being decoded."""
+    needed: Iterator[tuple[SourceVideo, int]],
+    pool: ThreadPoolExecutor,
+    n_most: int,
+    n_least: int,
+) -> Generator[tuple[SourceVideo, int, DecodedFrame]]:
+    """Yield the frames in order while later ones are being decoded.
+
+    At most `n_most` wait, fewer if they are big, but at least `n_least`, so that all threads have
+    work.
+    """
     waiting: deque[tuple[SourceVideo, int, Future[DecodedFrame]]] = deque()
+    n_ahead = n_most
     try:
         for source, position in needed:
             number = source.frames[position].number
             future = pool.submit(read_frame, source.path(position), number)
             waiting.append((source, position, future))
-            if len(waiting) >= ahead:
-                yield _result(waiting)
+            while len(waiting) >= n_ahead:
+                first, place, future = waiting.popleft()
+                frame = future.result()
+                if frame.pixels is not None:
+                    n_ahead = max(n_least, min(n_most, _AHEAD_BYTES // frame.pixels.nbytes))
+                yield first, place, frame
         while waiting:
-            yield _result(waiting)
+            first, place, future = waiting.popleft()
+            yield first, place, future.result()
     finally:
         for _, _, future in waiting:
             future.cancel()
 
 
-def _result(
-    waiting: "deque[tuple[SourceVideo, int, Future[DecodedFrame]]]",
-) -> tuple[SourceVideo, int, DecodedFrame]:
-    source, position, future = waiting.popleft()
-    return source, position, future.result()
+def _summary(job: Job, frames: FrameSet, done: _Done, *, is_dry: bool) -> EmbeddingSummary:
+    """Return what was done for one embedding, from its store as it is now."""
+    summary = EmbeddingSummary(
+        name=job.name,
+        path=job.path,
+        is_random=job.loaded.provenance.get("objective") == "random",
+        precision=job.settings.precision,
+        works=list(job.works.values()),
+    )
+    lane = done.lanes.get(job.name)
+    if lane is not None:
+        summary.n_forward, summary.n_frames = lane.n_forward, lane.n_frames
+    if job.writer is not None:
+        _add_stored(summary, job.writer, frames, is_dry=is_dry)
+    return summary
+
+
+def _add_stored(
+    summary: EmbeddingSummary, writer: StoreWriter, frames: FrameSet, *, is_dry: bool
+) -> None:
+    with open_store(summary.path) as store:
+        if not isinstance(store, EmbeddingStore):
+            return
+        summary.n_absent = len(set(writer.videos) - frames.videos.keys())
+        summary.failures = [item for item in store.failures if item.video in frames.videos]
+        if not is_dry:
+            failed = {item.video for item in summary.failures}
+            summary.unreadable_videos = sorted(failed - set(store.videos))

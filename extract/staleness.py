@@ -4,14 +4,12 @@ Sizes and modification times are the fast way to see that nothing changed. Where
 bytes decide: a touched or copied file with equal bytes is current.
 """
 
-from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
 from ..cache import Piece, VideoState
+from .decode import read_bytes
 from .frames import HASH_MODULUS, SourceVideo, input_hash, stat_hash
-
-Hasher = Callable[[SourceVideo, int, int], int]
 
 
 @dataclass(frozen=True)
@@ -20,6 +18,7 @@ class Work:
 
     video: str
     version: int
+    """Of the rows to be computed; that of the stored ones if there is nothing to compute."""
     ranges: tuple[tuple[int, int], ...]
     """Positions [start, stop) of source frames to compute; none if the video is current."""
     reason: str
@@ -31,33 +30,50 @@ class Work:
         return sum(stop - start for start, stop in self.ranges)
 
 
-def content_hasher(pool: Executor) -> Hasher:
-    """Return a function (video, start, stop) -> sum of the frames' content hashes.
+class SourceHashes:
+    """Hashes of ranges of source frames; each range is looked at once, for all embeddings.
 
     Args:
-        pool: runs the reading of files.
+        pool: reads the files.
     """
 
-    def hashed(source: SourceVideo, start: int, stop: int) -> int:
-        def one(position: int) -> int:
-            try:
-                data = source.path(position).read_bytes()
-            except OSError:
-                data = b""  # as an unreadable file was hashed when it was extracted
-            return input_hash(source.frames[position].number, data)
+    def __init__(self, pool: Executor) -> None:
+        self._pool = pool
+        self._stats: dict[tuple[str, int, int], int] = {}
+        self._contents: dict[tuple[str, int, int], int] = {}
+        self.n_read = 0
+        """Frames whose bytes were read."""
 
-        return sum(pool.map(one, range(start, stop))) % HASH_MODULUS
+    def stats(self, source: SourceVideo, start: int, stop: int) -> int:
+        """Return the hash of sizes and modification times of [start, stop)."""
+        key = source.video, start, stop
+        if key not in self._stats:
+            self._stats[key] = stat_hash(source.frames[start:stop])
+        return self._stats[key]
 
-    return hashed
+    def contents(self, source: SourceVideo, start: int, stop: int) -> int:
+        """Return the hash of the bytes of [start, stop), which are read for it."""
+        key = source.video, start, stop
+        if key not in self._contents:
+
+            def one(position: int) -> int:
+                data, _ = read_bytes(source.path(position))
+                return input_hash(source.frames[position].number, data)
+
+            self._contents[key] = sum(self._pool.map(one, range(start, stop))) % HASH_MODULUS
+            self.n_read += stop - start
+        return self._contents[key]
 
 
-def find_work(state: VideoState | None, source: SourceVideo, hasher: Hasher) -> Work:
+def find_work(state: VideoState | None, source: SourceVideo, hashes: SourceHashes) -> Work:
     """Return what has to be computed of a video.
+
+    A frame that could not be decoded counts as done until its bytes change.
 
     Args:
         state: what the store knows of it.
         source: its frames now.
-        hasher: see `content_hasher`; called only where sizes or times differ.
+        hashes: of source frames; bytes are read only where sizes or times differ.
     """
     n_frames = len(source.frames)
     everything = ((0, n_frames),)
@@ -66,18 +82,16 @@ def find_work(state: VideoState | None, source: SourceVideo, hasher: Hasher) -> 
     if state.source_total != n_frames:
         reason = f"has {n_frames} frames, was extracted with {state.source_total}"
         return Work(source.video, state.version + 1, everything, reason)
-    for piece in state.pieces:
-        if not _is_unchanged(piece, source, hasher):
-            return Work(source.video, state.version + 1, everything, "frames changed")
+    if not all(_is_unchanged(piece, source, hashes) for piece in state.pieces):
+        return Work(source.video, state.version + 1, everything, "frames changed")
     if state.complete:
         return Work(source.video, state.version, (), "current")
     missing = tuple(state.missing)
-    left = sum(stop - start for start, stop in missing)
-    return Work(source.video, state.version, missing, f"interrupted, {left} frames left")
+    return Work(source.video, state.version, missing, "interrupted")
 
 
-def _is_unchanged(piece: Piece, source: SourceVideo, hasher: Hasher) -> bool:
-    start, stop = piece.source_start, piece.source_start + piece.source_length
-    if stat_hash(source.frames[start:stop]) == piece.stat_hash:
+def _is_unchanged(piece: Piece, source: SourceVideo, hashes: SourceHashes) -> bool:
+    cut = piece.source_start, piece.source_start + piece.source_length
+    if hashes.stats(source, *cut) == piece.stat_hash:
         return True
-    return hasher(source, start, stop) == piece.input_hash
+    return hashes.contents(source, *cut) == piece.input_hash

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..cache import Failure
 from .errors import FramesError
 from .staleness import Work
 
@@ -20,33 +21,42 @@ class EmbeddingSummary:
     precision: str
     works: list[Work]
     """What was found to do, one per video of the trees."""
-    n_absent: int
+    n_absent: int = 0
     """Videos of the store that are in none of the trees."""
     n_forward: int = 0
     """Batches computed."""
     n_frames: int = 0
     """Frames embedded."""
-    n_failures: int = 0
+    failures: list[Failure] = field(default_factory=list)
     """Frames of the trees' videos that could not be read, now or in earlier runs."""
     unreadable_videos: list[str] = field(default_factory=list)
     """Videos without any readable frame."""
+
+    @property
+    def n_failures(self) -> int:
+        """Number of frames that could not be read."""
+        return len(self.failures)
 
     @property
     def n_current(self) -> int:
         """Videos for which nothing had to be computed."""
         return sum(not work.ranges for work in self.works)
 
+    @property
+    def n_done(self) -> int:
+        """Videos for which something was computed, or would be."""
+        return len(self.works) - self.n_current
+
     def line(self, *, is_dry: bool) -> str:
         """Return the summary in one line."""
-        n_todo = len(self.works) - self.n_current
         random = " (RANDOM WEIGHTS)" if self.is_random else ""
         if is_dry:
             n_frames = sum(work.n_frames for work in self.works)
-            done = f"would compute {n_todo} videos, {n_frames:,} frames"
+            done = f"would compute {self.n_done} videos, {n_frames:,} frames"
         else:
-            done = f"{n_todo} videos computed, {self.n_frames:,} frames in {self.precision}"
+            done = f"{self.n_done} videos computed, {self.n_frames:,} frames in {self.precision}"
         parts = [f"{self.n_current} current", done]
-        if self.n_failures:
+        if self.failures:
             parts.append(f"{self.n_failures} frames could not be read")
         if self.n_absent:
             parts.append(f"{self.n_absent} stored videos are in none of the trees")
@@ -61,22 +71,39 @@ class ExtractSummary:
     n_videos: int
     n_source_frames: int
     n_stray: int
+    """Files of the trees that are no frames."""
+    n_decoded: int
+    """Frame images read and decoded, once for all embeddings."""
     seconds: float
     is_dry: bool
 
     def text(self) -> str:
-        """Return the summary for people to read."""
+        """Return the summary for people to read; a dry run names every video with work."""
         stray = f", {self.n_stray} other files left alone" if self.n_stray else ""
-        rate = sum(item.n_frames for item in self.embeddings) / max(self.seconds, 1e-9)
-        speed = "" if self.is_dry or not rate else f"; {rate:,.0f} embeddings/s"
+        rate = self.n_decoded / max(self.seconds, 1e-9)
+        speed = f"; {rate:,.0f} frames/s" if self.n_decoded else ""
         head = f"{self.n_videos} videos, {self.n_source_frames:,} frames{stray}"
         lines = [f"{head}, {self.seconds:.1f} s{speed}"]
         for item in self.embeddings:
             lines.append(item.line(is_dry=self.is_dry))
             if self.is_dry:
                 todo = [work for work in item.works if work.ranges]
-                lines += [f"  {work.video}: {work.reason}" for work in todo]
+                lines += [f"  {w.video}: {w.n_frames} frames, {w.reason}" for w in todo]
         return "\n".join(lines)
+
+    def raise_for_failures(self) -> None:
+        """Raise FramesError if any frame could not be read, now or in an earlier run.
+
+        Raises:
+            FramesError: names the first one.
+        """
+        for item in self.embeddings:
+            for video, frame, reason in item.failures[:1]:
+                message = (
+                    f"every frame must be readable with --on-error fail, but frame {frame} of "
+                    f"{video!r} was not when {item.path} was made: {reason}"
+                )
+                raise FramesError(message)
 
     def raise_for_unreadable_videos(self) -> None:
         """Raise FramesError if a video had no readable frame; all others are stored.

@@ -10,6 +10,7 @@ import yaml
 
 from ..core.errors import UsageError
 from ..core.names import check_embedding_name, near_misses
+from ..core.tasks import Task
 
 Fill = Literal["hold", "zero", "drop"]
 
@@ -23,33 +24,42 @@ class RunConfig:
     labels: str = "labels"
     """Name of the labels store."""
     fill: Fill = "hold"
-    """What a frame without an embedding gets: the last one before it, zeros, or it is dropped."""
+    """What a frame without an embedding gets: the last one before it, 0 (the training mean), or it
+    is dropped."""
     max_missing: float = 0.05
-    """Largest share of the labelled frames that may lack an embedding."""
+    """Largest share of a split's labelled frames that may lack an embedding; 1 allows any."""
 
     encoder: str = "gru"
+    """Registered name of the temporal network."""
     framework: str = "se"
+    """Registered name of how tasks share it."""
     projection: int = 128
     """Width of the linear layer in front of the encoder; 0 leaves it out."""
     input_dropout: float = 0.2
     """Share of feature dimensions left out at random, in front of that layer."""
     hidden_size: int = 128
-    """Width of the encoder's output."""
+    """Width of the encoder's output; in two directions each has half."""
     layers: int = 1
+    """Layers of the encoder."""
     bidirectional: bool = True
+    """Whether a frame also sees what follows it; a network that does not can run live."""
     dropout: float = 0.3
+    """Share of values left out at random behind the projection and the encoder and in the heads."""
     head_hidden: tuple[int, ...] = (64,)
     """Widths of each head's hidden layers."""
 
-    segment_length: int = 64
+    segment_length: int = 32
     """Frames of a training window."""
-    stride: int = 32
+    stride: int = 16
     """Frames from one training window to the next."""
     batch_size: int = 8
     """Windows per step."""
     epochs: int = 40
+    """Passes over the training windows; the best one by the validation split is kept."""
     learning_rate: float = 2e-3
+    """Highest learning rate of AdamW."""
     weight_decay: float = 1e-2
+    """Decoupled weight decay of AdamW."""
     warmup: float = 0.05
     """Share of the steps over which the learning rate rises; then it falls as a cosine."""
     clip_norm: float = 1.0
@@ -62,15 +72,23 @@ class RunConfig:
     balance_au: float = 1.0
     """Weight of an AU's positives: (negatives / positives) to this power; 0 is none."""
     weight_valence: float = 1.0
+    """Factor of the loss of valence; 0 leaves the task untrained, as for the others."""
     weight_arousal: float = 1.0
+    """Factor of the loss of arousal."""
     weight_expression: float = 1.0
+    """Factor of the cross-entropy of expressions."""
     weight_au: float = 1.0
+    """Factor of the binary cross-entropy of action units."""
 
     seed: int = 0
     """Draws the network's weights and its dropout."""
     data_seed: int = 0
     """Draws the order of the windows."""
     device: str = "auto"
+    """auto, cpu, cuda, cuda:N or mps."""
+    threads: int = 1
+    """CPU threads of one operation. More help networks far larger than the default only: its
+    matrices are so small that a second thread mostly waits."""
 
     def __post_init__(self) -> None:
         if not self.features:
@@ -95,6 +113,24 @@ class RunConfig:
         if self.bidirectional and self.hidden_size % 2:
             message = f"hidden_size must be even in two directions, but got {self.hidden_size}"
             raise UsageError(message)
+
+        if not all(width >= 1 for width in self.head_hidden):
+            widths = ",".join(map(str, self.head_hidden))
+            message = f"head_hidden of a run must be widths of at least 1, but got {widths}"
+            raise UsageError(message)
+        if not any(self.task_weights.values()):
+            message = "a run needs a task with a weight above 0, but all four weights are 0"
+            raise UsageError(message)
+
+    @property
+    def task_weights(self) -> dict[Task, float]:
+        """Task -> factor of its loss."""
+        return {
+            "valence": self.weight_valence,
+            "arousal": self.weight_arousal,
+            "expression": self.weight_expression,
+            "au": self.weight_au,
+        }
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as JSON takes them."""
@@ -140,6 +176,7 @@ _RANGES: Final[dict[str, tuple[float, float]]] = {
     "weight_au": (0, 1e6),
     "seed": (0, 2**63 - 1),
     "data_seed": (0, 2**63 - 1),
+    "threads": (1, 1024),
 }
 
 
@@ -186,6 +223,9 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     return {str(key): item for key, item in value.items()}
 
 
+_NEEDED: Final = {bool: "true or false", int: "a whole number", float: "a number", str: "a name"}
+
+
 def _parse(key: str, kind: Any, value: Any) -> Any:  # noqa: ANN401 - any field's type
     """Return a value of the field's type from text, JSON or YAML."""
     text = str(value).strip()
@@ -204,8 +244,11 @@ def _parse(key: str, kind: Any, value: Any) -> Any:  # noqa: ANN401 - any field'
             raise TypeError
         return kind(text)
     except (ValueError, KeyError):
-        needed = {bool: "true or false", int: "a whole number", float: "a number"}.get(kind)
         if get_origin(kind) is Literal:
             needed = " or ".join(get_args(kind))
-        message = f"{key} of a run must be {needed or 'a list'}, but got {text!r}"
+        elif get_origin(kind) is tuple:
+            needed = f"{_NEEDED[get_args(kind)[0]]}, or several joined by commas"
+        else:
+            needed = _NEEDED[kind]
+        message = f"{key} of a run must be {needed}, but got {text!r}"
         raise UsageError(message) from None

@@ -18,7 +18,7 @@ def predict_sequences(
 ) -> PredictionTable:
     """Return predictions for every listed frame; one whose frame was dropped gets the nearest's.
 
-    Each sequence is run by itself and whole, so nothing depends on what else is predicted.
+    Each time line is run by itself and whole, so nothing depends on what else is predicted.
     Valence and arousal are clipped to [-1, 1]; an AU is present from a probability of 0.5.
     """
     network.eval()
@@ -26,11 +26,11 @@ def predict_sequences(
     columns: dict[str, list[np.ndarray]] = {
         name: [] for name in ("frame", "valence", "arousal", "expression", "au")
     }
-    for number, sequence in enumerate(dataset.sequences):
-        outputs = _outputs(network, dataset, number, len(sequence), device)
-        place = sequence.nearest(sequence.asked)
-        videos += [sequence.video] * len(place)
-        columns["frame"].append(sequence.asked)
+    for number, line in enumerate(dataset.lines):
+        outputs = _outputs(network, dataset, number, len(line), device)
+        place = line.nearest(line.asked)
+        videos += [line.video] * len(place)
+        columns["frame"].append(line.asked)
         for name, output in outputs.items():
             columns[name].append(output[place])
     if not videos:
@@ -41,12 +41,14 @@ def predict_sequences(
 def _outputs(
     network: Framework, dataset: SequenceDataset, number: int, length: int, device: torch.device
 ) -> dict[str, np.ndarray]:
-    """Return raw outputs for one whole sequence, task -> (T, …)."""
+    """Return raw outputs for one whole time line, task -> (T, …)."""
     step = _MAX_FRAMES if network.is_causal else length
     state, pieces = None, []
     for start in range(0, length, step):
         segment = Segment(number, start, min(start + step, length))
-        features = dataset.features(segment)[None].to(device)
+        # A copy: where a view begins in memory changes the last bit of a matrix product, and so
+        # would what else is predicted.
+        features = dataset.features(segment)[None].to(device, copy=True)  # (1, T, F)
         is_frame = torch.ones(features.shape[:2], dtype=torch.bool, device=device)
         output, state = network(features, is_frame, state)
         pieces.append(output)

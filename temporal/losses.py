@@ -25,37 +25,34 @@ class Labels:
     is_labelled: dict[Task, torch.Tensor]
     """Booleans of the same shapes."""
 
-    def to(self, device: torch.device) -> "Labels":
-        """Return the labels on a device."""
-        return Labels(
-            {task: value.to(device, non_blocking=True) for task, value in self.values.items()},
-            {task: mask.to(device, non_blocking=True) for task, mask in self.is_labelled.items()},
-        )
-
 
 def masked_mean(values: torch.Tensor, is_labelled: torch.Tensor) -> torch.Tensor:
-    """Return the mean over labelled elements; 0 if there are none.
+    """Return the mean over labelled elements; 0 if there are none."""
+    return _labelled_only(values, is_labelled).sum() / is_labelled.sum().clamp(min=1)
 
-    What stands elsewhere, NaN too, changes neither the value nor the gradient.
+
+def _labelled_only(values: torch.Tensor, is_labelled: torch.Tensor) -> torch.Tensor:
+    """Return a copy with 0 where there is no label.
+
+    Losses are computed from such copies, never from what stands elsewhere: a NaN there would leave
+    the value alone but make the gradient 0 * NaN.
     """
-    kept = torch.where(is_labelled, values, torch.zeros_like(values))
-    return kept.sum() / is_labelled.sum().clamp(min=1)
+    return torch.where(is_labelled, values, torch.zeros_like(values))
 
 
 def mse_loss(y_pred: torch.Tensor, y_true: torch.Tensor, is_labelled: torch.Tensor) -> torch.Tensor:
     """Return the mean squared error over labelled frames."""
-    return masked_mean((y_pred - y_true) ** 2, is_labelled)
+    pred, true = _labelled_only(y_pred, is_labelled), _labelled_only(y_true, is_labelled)
+    return masked_mean((pred - true) ** 2, is_labelled)
 
 
 def ccc_loss(y_pred: torch.Tensor, y_true: torch.Tensor, is_labelled: torch.Tensor) -> torch.Tensor:
     """Return 1 - CCC over all labelled frames of the batch, population moments; 0 if none."""
-    zero = torch.zeros_like(y_pred)
-    pred = torch.where(is_labelled, y_pred, zero)
-    true = torch.where(is_labelled, y_true, zero)
+    pred, true = _labelled_only(y_pred, is_labelled), _labelled_only(y_true, is_labelled)
     n = is_labelled.sum().clamp(min=1)
     mean_pred, mean_true = pred.sum() / n, true.sum() / n
-    d_pred = torch.where(is_labelled, pred - mean_pred, zero)
-    d_true = torch.where(is_labelled, true - mean_true, zero)
+    d_pred = _labelled_only(pred - mean_pred, is_labelled)
+    d_true = _labelled_only(true - mean_true, is_labelled)
     scatter = ((d_pred**2).sum() + (d_true**2).sum()) / n + (mean_pred - mean_true) ** 2
     ccc = 2 * (d_pred * d_true).sum() / n / (scatter + _LEAST_SCATTER)
     return (1 - ccc) * is_labelled.any()
@@ -75,9 +72,11 @@ def expression_loss(
         is_labelled: (B, T).
         class_weight: (8,); a frame weighs as its class, and weights are not divided out again.
     """
-    target = torch.where(is_labelled, y_true, torch.zeros_like(y_true))
     per_frame = F.cross_entropy(
-        logits.flatten(0, -2), target.flatten(), weight=class_weight, reduction="none"
+        _labelled_only(logits, is_labelled[..., None]).flatten(0, -2),  # (B * T, 8)
+        _labelled_only(y_true, is_labelled).flatten(),
+        weight=class_weight,
+        reduction="none",
     )
     return masked_mean(per_frame, is_labelled.flatten())
 
@@ -96,9 +95,11 @@ def au_loss(
         is_labelled: (B, T, 12).
         positive_weight: (12,), weight of each AU's positives.
     """
-    target = torch.where(is_labelled, y_true, torch.zeros_like(y_true))
     per_element = F.binary_cross_entropy_with_logits(
-        logits, target, pos_weight=positive_weight, reduction="none"
+        _labelled_only(logits, is_labelled),
+        _labelled_only(y_true, is_labelled),
+        pos_weight=positive_weight,
+        reduction="none",
     )
     return masked_mean(per_element, is_labelled)
 

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import f1_score
 
 from ..core.tasks import AUS, EXPRESSIONS, N_AUS, N_EXPRESSIONS
 
@@ -38,9 +37,14 @@ def ccc_score(y_true: Array, y_pred: Array) -> float:
     """
     _check_pair(y_true, y_pred, 1)
     true, pred = np.asarray(y_true, np.float64), np.asarray(y_pred, np.float64)
+    # The mean of equal numbers may differ from them in the last digit, and what is left would
+    # correlate perfectly; so a constant is told by its range.
+    if np.ptp(true) == 0 or np.ptp(pred) == 0:
+        return 0.0
     d_true, d_pred = true - true.mean(), pred - pred.mean()
     scatter = (d_true**2).mean() + (d_pred**2).mean() + (true.mean() - pred.mean()) ** 2
-    return float(2 * (d_true * d_pred).mean() / scatter) if scatter > 0 else 0.0
+    # The squares of the very smallest numbers are 0.
+    return 0.0 if scatter == 0 else float(2 * (d_true * d_pred).mean() / scatter)
 
 
 def expression_f1(y_true: Array, y_pred: Array) -> Array:
@@ -53,13 +57,21 @@ def expression_f1(y_true: Array, y_pred: Array) -> Array:
         y_pred: predicted classes, shape (N,).
 
     Raises:
-        ValueError: the shapes differ, are not 1-D, or N is 0.
+        ValueError: the shapes differ, are not 1-D, N is 0, or a class is not one of the 8.
+
+    >>> expression_f1(np.array([0, 0, 4, 4]), np.array([0, 0, 4, 0])).round(2).tolist()
+    [0.8, 0.0, 0.0, 0.0, 0.67, 0.0, 0.0, 0.0]
     """
     _check_pair(y_true, y_pred, 1)
-    scores: Array = f1_score(
-        y_true, y_pred, labels=range(N_EXPRESSIONS), average=None, zero_division=0
-    )
-    return scores
+    true, pred = np.asarray(y_true), np.asarray(y_pred)
+    for classes in (true, pred):
+        is_class = np.isin(classes, np.arange(N_EXPRESSIONS))
+        if not is_class.all():
+            message = f"expressions are 0 to {N_EXPRESSIONS - 1}, but got {classes[~is_class][0]}"
+            raise ValueError(message)
+    hits = np.bincount(true[true == pred].astype(np.intp), minlength=N_EXPRESSIONS)
+    found = np.bincount(np.concatenate([true, pred]).astype(np.intp), minlength=N_EXPRESSIONS)
+    return np.where(found > 0, 2 * hits / np.maximum(found, 1), 0.0)
 
 
 def au_f1(y_true: Array, y_pred: Array, is_labelled: Array) -> Array:
@@ -89,6 +101,15 @@ def au_f1(y_true: Array, y_pred: Array, is_labelled: Array) -> Array:
     return np.where(is_labelled.any(axis=0), scores, np.nan)
 
 
+def p_mtl(ccc_v: float, ccc_a: float, f1_expr: float, f1_au: float) -> float:
+    """The challenge's multi-task measure: affect, expressions and AUs weigh the same; at most 3.
+
+    >>> p_mtl(0.5, 0.3, 0.4, 0.6)
+    1.4
+    """
+    return (ccc_v + ccc_a) / 2 + f1_expr + f1_au
+
+
 def _check_pair(y_true: Array, y_pred: Array, ndim: int) -> None:
     true, pred = np.shape(y_true), np.shape(y_pred)
     if true != pred or len(true) != ndim or true[0] == 0:
@@ -110,14 +131,18 @@ class Scores:
     N: dict[str, int]
     """Labelled rows per task: VA (both), EXPR, AU (rows with any)."""
     per_expression: dict[str, float]
+    """F1 by name; empty where no expression is labelled."""
     per_au: dict[str, float]
+    """F1 by name, of the AUs that have a labelled row."""
+    n_unused: int = 0
+    """Predictions for frames that no annotated row lists."""
 
     @property
     def P_MTL(self) -> float | None:  # noqa: N802 - the challenge's name
         """The sum of the three measures; None if a task has no labels."""
         if self.CCC_V is None or self.CCC_A is None or self.F1_EXPR is None or self.F1_AU is None:
             return None
-        return (self.CCC_V + self.CCC_A) / 2 + self.F1_EXPR + self.F1_AU
+        return p_mtl(self.CCC_V, self.CCC_A, self.F1_EXPR, self.F1_AU)
 
     @property
     def available(self) -> float:
@@ -136,6 +161,7 @@ class Scores:
             "N": dict(self.N),
             "per_expression": dict(self.per_expression),
             "per_au": dict(self.per_au),
+            "n_unused_predictions": self.n_unused,
         }
 
     def text(self) -> str:
@@ -147,6 +173,8 @@ class Scores:
             if parts:
                 cells = [f"{key} {value:.3f}" for key, value in parts.items()]
                 lines.append(f"{name}: {', '.join(cells)}")
+        if self.n_unused:
+            lines.append(f"{self.n_unused:,} predictions for frames that are not annotated")
         return "\n".join(lines)
 
 
@@ -187,13 +215,17 @@ def score_rows(labels: AffectRows, is_labelled: LabelMasks, predictions: AffectR
     element. An AU that has no labelled row leaves F1_AU undefined.
 
     Raises:
-        ValueError: shapes differ, or a prediction is NaN.
+        ValueError: shapes differ, or a prediction is NaN or infinite; the first one is named.
     """
     for name in ("valence", "arousal", "expression", "au"):
         values = np.asarray(getattr(predictions, name), np.float64)
-        if np.isnan(values).any():
-            place = int(np.argwhere(np.isnan(values))[0][0])
-            message = f"predictions must be numbers, but {name} of row {place} is NaN"
+        is_number = np.isfinite(values)
+        if not is_number.all():
+            place = tuple(np.argwhere(~is_number)[0])
+            message = (
+                f"predictions must be finite numbers, but {name} of row {place[0]} is "
+                f"{values[place]}"
+            )
             raise ValueError(message)
     both = np.asarray(is_labelled.valence) & np.asarray(is_labelled.arousal)
     has_expression = np.asarray(is_labelled.expression)

@@ -3,13 +3,19 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..cache import FingerprintError
+import numpy as np
+from numpy.typing import NDArray
+
+from ..cache import SPLITS, FingerprintError
 from ..core.device import resolve_device
+from ..core.errors import UsageError
 from .config import RunConfig
+from .data.annotations import read_rows
 from .data.dataset import SequenceDataset
-from .data.join import JoinReport, join
+from .data.join import JoinReport, asked_frames, join
 from .errors import TemporalError
 from .inference import predict_sequences
+from .loop import cpu_threads
 from .predictions import write_predictions
 from .run_folder import load_model, open_embeddings, open_labels, read_run
 from .score import is_split
@@ -28,18 +34,25 @@ class PredictResult:
         return f"{self.report.text()}\nwrote {self.n_frames:,} predictions to {self.path}"
 
 
-def predict(run: Path, split: str, out: Path, cache: Path) -> PredictResult:
+def predict(
+    run: Path, split: str, out: Path, cache: Path, list_path: Path | None = None
+) -> PredictResult:
     """Write predictions for every frame that a split lists, with the run's best checkpoint.
+
+    A listed frame without a crop gets the prediction of the frame that the run's fill rule puts in
+    its place. Rows are unique (video, frame), sorted.
 
     Args:
         run: folder of a finished run.
         split: train, val or test.
         out: the table to write (CSV).
         cache: folder of the stores.
+        list_path: a list of frames in the form of the test list, in place of the labels store's.
 
     Raises:
         FingerprintError: a store holds another embedding than the run was trained on.
-        TemporalError: the run cannot be read, or the split lists no frame.
+        TemporalError: the run cannot be read, or no frame is listed.
+        AnnotationError: the list cannot be read.
         CacheError: a store is missing or not sound.
     """
     facts = read_run(run)
@@ -55,14 +68,27 @@ def predict(run: Path, split: str, out: Path, cache: Path) -> PredictResult:
             )
             raise FingerprintError(message)
     labels = open_labels(cache, config.labels)
-    if not is_split(split) or not labels.videos_of(split):
+    if not is_split(split):
+        message = f"a split is {', '.join(SPLITS)}, but got {split!r}"
+        raise UsageError(message)
+    asked = asked_frames(labels.table, split) if list_path is None else _listed(list_path)
+    if not asked:
         message = f"{labels.path} must list frames of the split {split!r}, but lists none"
         raise TemporalError(message)
     network, standardizer = load_model(run, config)
     device = resolve_device(config.device)
-    # Whatever the run was trained with, every listed frame is asked for here.
-    sequences, report = join(stores, labels, split, config.fill)
-    dataset = SequenceDataset(sequences, standardizer)
-    table = predict_sequences(network.to(device), dataset, device)
+    # How many frames lack an embedding is reported, not refused: each listed one needs an answer.
+    lines, report = join(stores, labels, split, config.fill, asked)
+    with cpu_threads(config.threads):
+        dataset = SequenceDataset(lines, standardizer, device)
+        table = predict_sequences(network.to(device), dataset, device)
     write_predictions(out, table)
     return PredictResult(out, len(table), report)
+
+
+def _listed(path: Path) -> dict[str, NDArray[np.int32]]:
+    rows = read_rows(path, "test")
+    frames: dict[str, list[int]] = {}
+    for video, frame in zip(rows.video, rows.frame, strict=True):
+        frames.setdefault(video, []).append(int(frame))
+    return {video: np.unique(np.array(found, np.int32)) for video, found in frames.items()}

@@ -8,6 +8,7 @@ The challenge's submission form (16 fields, `image,valence,…`) is read too, wi
 import csv
 import io
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -41,9 +42,9 @@ class PredictionTable:
     frame: NDArray[np.int32]
     """(N,)"""
     valence: NDArray[np.float32]
-    """(N,) in [-1, 1]."""
+    """(N,) in [-1, 1] from this package; files of others may leave that range."""
     arousal: NDArray[np.float32]
-    """(N,) in [-1, 1]."""
+    """(N,) like `valence`."""
     expression: NDArray[np.int8]
     """(N,) class numbers."""
     au: NDArray[np.int8]
@@ -57,11 +58,25 @@ class PredictionTable:
         return len(self.video)
 
     def places(self) -> dict[tuple[str, int], int]:
-        """Return (video, frame number) -> row; the first row of a frame that is there twice."""
+        """Return (video, frame number) -> row; the first row of a frame that is there twice.
+
+        Raises:
+            PredictionError: two rows of one frame predict different things.
+        """
         found: dict[tuple[str, int], int] = {}
         for row, key in enumerate(zip(self.video, self.frame.tolist(), strict=True)):
-            found.setdefault(key, row)
+            first = found.setdefault(key, row)
+            if first != row and not self._is_same(first, row):
+                message = (
+                    f"predictions must say one thing about a frame, but rows {first + 1} and "
+                    f"{row + 1} differ for frame {key[1]} of {key[0]!r}; keep one of them"
+                )
+                raise PredictionError(message)
         return found
+
+    def _is_same(self, first: int, second: int) -> bool:
+        columns = (self.valence, self.arousal, self.expression, self.au)
+        return all(np.array_equal(column[first], column[second]) for column in columns)
 
 
 def write_predictions(path: Path, table: PredictionTable) -> None:
@@ -76,25 +91,25 @@ def write_predictions(path: Path, table: PredictionTable) -> None:
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(COLUMNS)
-    for row, video in enumerate(table.video):
-        writer.writerow(
-            [
-                video,
-                int(table.frame[row]),
-                _text(table.valence[row]),
-                _text(table.arousal[row]),
-                int(table.expression[row]),
-                *map(_text, table.p_expression[row]),
-                *(int(value) for value in table.au[row]),
-                *map(_text, table.p_au[row]),
-            ]
-        )
+    columns = (
+        _texts(table.frame, np.int32),
+        _texts(table.valence, np.float32),
+        _texts(table.arousal, np.float32),
+        _texts(table.expression, np.int8),
+        _texts(table.p_expression, np.float32),
+        _texts(table.au, np.int8),
+        _texts(table.p_au, np.float32),
+    )
+    for video, *cells in zip(table.video, *columns, strict=True):
+        writer.writerow([video, *chain.from_iterable(cells)])
     write_text_atomic(path, stream.getvalue())
 
 
-def _text(value: np.float32) -> str:
-    """Return the shortest text that reads back as the same float32."""
-    return str(np.float32(value))
+def _texts(column: Array, dtype: type[np.generic]) -> list[list[str]]:
+    """Return rows of texts: for a float32, the shortest text that reads back as the same one."""
+    table = column if column.ndim == 2 else column[:, None]
+    texts: list[list[str]] = table.astype(dtype).astype(str).tolist()
+    return texts
 
 
 def read_predictions(path: Path) -> PredictionTable:
@@ -108,6 +123,8 @@ def read_predictions(path: Path) -> PredictionTable:
     except (OSError, UnicodeDecodeError) as error:
         message = f"{path} must be a readable prediction file, but is not: {error}"
         raise PredictionError(message) from error
+    while lines and not lines[-1].strip():
+        lines.pop()
     header = next(csv.reader(lines[:1]), [])
     if header == list(COLUMNS):
         return _table(path, lines[1:])
@@ -129,7 +146,7 @@ def _table(path: Path, lines: list[str]) -> PredictionTable:
     frame, valence, arousal, expression, p_expression, au, p_au = np.split(numbers, cut, axis=1)
     return PredictionTable(
         video=videos,
-        frame=frame[:, 0].astype(np.int32),
+        frame=_frames(path, frame[:, 0]),
         valence=valence[:, 0].astype(np.float32),
         arousal=arousal[:, 0].astype(np.float32),
         expression=_classes(path, expression[:, 0], N_EXPRESSIONS, "expression"),
@@ -140,20 +157,20 @@ def _table(path: Path, lines: list[str]) -> PredictionTable:
 
 
 def _submission(path: Path, lines: list[str]) -> PredictionTable:
-    videos, frames = [], np.empty(len(lines), np.int32)
+    videos, frames = [], np.empty(len(lines), np.float64)
     numbers = np.empty((len(lines), _SUBMISSION_FIELDS - 1), np.float64)
     for row, fields in enumerate(csv.reader(lines)):
         numbers[row] = _numbers(path, row + 2, fields, _SUBMISSION_FIELDS, first=1)
-        video, _, name = fields[0].rpartition("/")
+        video, _, name = fields[0].strip().rpartition("/")
         stem = name.partition(".")[0]
         if not video or not stem.isdecimal():
             message = f"{path}:{row + 2} must begin with <video>/<number>.jpg, not {fields[0]!r}"
             raise PredictionError(message)
         videos.append(video)
-        frames[row] = int(stem)
+        frames[row] = float(stem)
     return PredictionTable(
         video=videos,
-        frame=frames,
+        frame=_frames(path, frames),
         valence=numbers[:, 0].astype(np.float32),
         arousal=numbers[:, 1].astype(np.float32),
         expression=_classes(path, numbers[:, 2], N_EXPRESSIONS, "expression"),
@@ -174,6 +191,17 @@ def _numbers(path: Path, line: int, fields: list[str], needed: int, *, first: in
         message = f"{path}:{line} must hold finite numbers, but holds NaN or infinity"
         raise PredictionError(message)
     return values
+
+
+def _frames(path: Path, values: Array) -> NDArray[np.int32]:
+    bad = (values != np.floor(values)) | (values < 0) | (values > np.iinfo(np.int32).max)
+    if bad.any():
+        row = int(np.flatnonzero(bad)[0])
+        message = (
+            f"{path}:{row + 2} must have frame as a whole number from 0, but has {values[row]:g}"
+        )
+        raise PredictionError(message)
+    return values.astype(np.int32)
 
 
 def _classes(path: Path, values: Array, n_classes: int, what: str) -> NDArray[np.int8]:

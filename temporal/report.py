@@ -35,7 +35,8 @@ def score_table(runs: Sequence[Path], cache: Path) -> str:
     constant = constant_scores(rows_of(labels.table, "train"), rows_of(labels.table, "val"))
     rows = [("constant", *_figures(constant.to_dict()))]
     for name, one in zip(_names(runs, facts), facts, strict=True):
-        rows.append((name, *_figures(one["scores"])))
+        mark = ["  random weights"] if one["random_weights"] else []
+        rows.append((name, *_figures(one["scores"]), *mark))
     width = max(len(row[0]) for row in rows)
     head = f"{'':{width}}" + "".join(f"{key:>9}" for key in _KEYS)
     lines = [head, *(f"{row[0]:{width}}" + "".join(f"{c:>9}" for c in row[1:]) for row in rows)]

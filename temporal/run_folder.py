@@ -33,7 +33,7 @@ METRICS_FILE: Final = "metrics.jsonl"
 VAL_PREDICTIONS_FILE: Final = "val_predictions.csv"
 RUN_FORMAT: Final = 1
 
-_NOT_IDENTITY: Final = ("device",)
+_NOT_IDENTITY: Final = ("device", "threads")
 _SCORE_KEYS: Final = ("CCC_V", "CCC_A", "F1_EXPR", "F1_AU", "P_MTL")
 
 

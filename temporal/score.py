@@ -1,6 +1,6 @@
 """The official measure of a prediction file."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeGuard
 
@@ -35,6 +35,8 @@ def score_file(predictions: Path, annotations: Path, split: str = "val") -> Scor
     Raises:
         PredictionError: the predictions cannot be read or lack an annotated row.
         AnnotationError, CacheError: the annotations cannot be read.
+        TemporalError: the split has no rows, or the store holds features.
+        UsageError: there is no such split.
     """
     if annotations.is_file() and annotations.suffix not in {".h5", ".zarr"}:
         table = read_annotations({"val": annotations})
@@ -87,7 +89,7 @@ def rows_of(table: LabelTable, split: str) -> RowLabels:
 def score_table(predictions: PredictionTable, rows: RowLabels, source: str) -> Scores:
     """Return the official measure of predictions on annotated rows.
 
-    Predictions for other frames are left alone.
+    Predictions for other frames are counted, in `n_unused`, and left alone.
 
     Args:
         predictions: values per frame.
@@ -95,7 +97,8 @@ def score_table(predictions: PredictionTable, rows: RowLabels, source: str) -> S
         source: where the predictions are from, for the error.
 
     Raises:
-        PredictionError: an annotated row has no prediction.
+        PredictionError: an annotated row has no prediction, or one that is not a finite number;
+            or two predictions of one frame differ.
     """
     places = predictions.places()
     missing = [key for key in rows.keys if key not in places]
@@ -113,4 +116,15 @@ def score_table(predictions: PredictionTable, rows: RowLabels, source: str) -> S
         predictions.expression[order],
         predictions.au[order],
     )
-    return score_rows(rows.labels, rows.is_labelled, found)
+    for name, values in (("valence", found.valence), ("arousal", found.arousal)):
+        is_number = np.isfinite(values)
+        if not is_number.all():
+            place = int(np.flatnonzero(~is_number)[0])
+            video, frame = rows.keys[place]
+            message = (
+                f"{source} must predict finite numbers, but {name} of frame {frame} of {video!r} "
+                f"is {values[place]}; train or predict again"
+            )
+            raise PredictionError(message)
+    scores = score_rows(rows.labels, rows.is_labelled, found)
+    return replace(scores, n_unused=len(places.keys() - set(rows.keys)))

@@ -3,27 +3,28 @@
 import json
 import math
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch.optim.lr_scheduler import LambdaLR
 from tqdm import tqdm
 
+from ..cache import EmbeddingStore, LabelStore
 from ..core.device import resolve_device
 from ..core.files import write_json_atomic, write_text_atomic
 from ..core.provenance import cpu_name, git_commit, now, package_versions
-from ..core.tasks import N_AUS, N_EXPRESSIONS, TASKS, Task
+from ..core.tasks import TASKS, Task
 from .config import RunConfig
-from .data.dataset import Batch, Segment, SequenceDataset
-from .data.join import Timeline, check_missing, join
+from .data.dataset import SequenceDataset
+from .data.join import JoinReport, Timeline, check_missing, join
 from .data.standardize import fit_standardizer
 from .errors import TemporalError
 from .inference import predict_sequences
-from .losses import MultiTaskLoss
+from .loop import TrainingLoop, cpu_threads
 from .metrics import Scores
-from .nets.frameworks import Framework, build_network
+from .nets.encoders import ENCODERS
+from .nets.frameworks import FRAMEWORKS, build_network
 from .predictions import PredictionTable, write_predictions
 from .run_folder import (
     METRICS_FILE,
@@ -64,9 +65,10 @@ def train(
     Raises:
         CacheError: a store is missing or not sound.
         TemporalError: features and labels do not fit, or the loss is not finite.
-        UsageError: `run_dir` holds another run.
+        UsageError: `run_dir` holds another run, or there is no such encoder, framework or device.
     """
     device = resolve_device(config.device)
+    _ = ENCODERS[config.encoder], FRAMEWORKS[config.framework]  # refused before data are read
     stores = open_embeddings(cache, config.features)
     labels = open_labels(cache, config.labels)
     data = describe_data(stores, labels)
@@ -75,37 +77,10 @@ def train(
     done = finished_run(folder, run_identity)
     if done is not None:
         return done
-
-    train_lines, train_report = join(stores, labels, "train", config.fill)
-    val_lines, val_report = join(stores, labels, "val", config.fill)
-    for report in (train_report, val_report):
-        tqdm.write(report.text(), file=sys.stderr)
-        check_missing(report, config.max_missing)
-    standardizer = fit_standardizer(train_lines)
-    training = SequenceDataset(train_lines, standardizer)
-    validation = SequenceDataset(val_lines, standardizer)
-    network = build_network(training.n_features, config).to(device)
-
-    folder.mkdir(parents=True, exist_ok=True)
-    loop = _Loop(config, network, training, device)
-    rows = rows_of(labels.table, "val")
-    best = _Best(folder)
-    with _Log(folder) as log, torch.random.fork_rng(devices=_rng_devices(device)):
+    splits = _read_splits(config, stores, labels)
+    with cpu_threads(config.threads), torch.random.fork_rng(devices=_rng_devices(device)):
         torch.manual_seed(config.seed)
-        bar = tqdm(range(1, config.epochs + 1), unit="epoch", disable=not progress)
-        for epoch in bar:
-            losses = loop.epoch()
-            predictions = predict_sequences(network, validation, device)
-            scores = _scores(predictions, rows, folder)
-            if best.improves(epoch, scores):
-                save_model(folder, network, standardizer)
-                best.predictions = predictions
-            log.write(epoch, losses, scores, loop.learning_rate)
-            bar.set_postfix(P_MTL=f"{best.value:.3f}")
-    if best.predictions is None or best.scores is None:
-        message = f"the run in {folder} ended without a checkpoint"
-        raise RuntimeError(message)
-    write_predictions(folder / VAL_PREDICTIONS_FILE, best.predictions)
+        made = _train(config, splits, folder, device, progress)
     facts = {
         "format": "abaw-run",
         "format_version": RUN_FORMAT,
@@ -113,12 +88,8 @@ def train(
         "config": config.to_dict(),
         **data,
         "random_weights": any(s["objective"] == "random" for s in data["stores"].values()),
-        "scores": best.scores.to_dict(),
-        "best_epoch": best.epoch,
-        "join": {"train": train_report.to_dict(), "val": val_report.to_dict()},
-        "n_features": training.n_features,
-        "n_dead_features": standardizer.n_dead,
-        "n_parameters": sum(p.numel() for p in network.parameters()),
+        **made,
+        "join": {report.split: report.to_dict() for report in splits.reports},
         "made": {
             "date": now(),
             "device": str(device),
@@ -131,143 +102,124 @@ def train(
     return RunResult(folder, json.loads(json.dumps(facts)))
 
 
-class _Loop:
-    """Optimiser steps over shuffled windows."""
+@dataclass(frozen=True)
+class _Splits:
+    """What a run learns from and is chosen by."""
 
-    def __init__(
-        self,
-        config: RunConfig,
-        network: Framework,
-        dataset: SequenceDataset,
-        device: torch.device,
-    ) -> None:
-        self._config = config
-        self._network = network
-        self._dataset = dataset
-        self._device = device
-        self._segments: list[Segment] = dataset.segments(config.segment_length, config.stride)
-        if not self._segments:
-            message = "training needs labelled frames, but the split has none; check the labels"
-            raise TemporalError(message)
-        self._generator = torch.Generator().manual_seed(config.data_seed)
-        self._loss = build_loss(config, dataset.sequences, device)
-        self._optimizer = torch.optim.AdamW(
-            network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
-        )
-        n_steps = config.epochs * math.ceil(len(self._segments) / config.batch_size)
-        self._schedule = LambdaLR(self._optimizer, warmup_cosine(n_steps, config.warmup))
-        self._step = 0
-
-    @property
-    def learning_rate(self) -> float:
-        """Learning rate of the next step."""
-        return float(self._schedule.get_last_lr()[0])
-
-    def epoch(self) -> dict[Task, float]:
-        """Go through all windows once; return each task's loss per labelled element."""
-        self._network.train()
-        sums = {task: torch.zeros((), device=self._device) for task in TASKS}
-        counts = dict.fromkeys(TASKS, 0)
-        batches = self._dataset.shuffled_batches(
-            self._segments, self._config.batch_size, self._generator
-        )
-        for batch in batches:
-            losses = self.step(batch)
-            for task, loss in losses.items():
-                n = int(batch.labels.is_labelled[task].sum())
-                sums[task] += loss.detach() * n
-                counts[task] += n
-        return {task: float(sums[task]) / max(counts[task], 1) for task in TASKS}
-
-    def step(self, batch: Batch) -> dict[Task, torch.Tensor]:
-        """Take one optimiser step.
-
-        Raises:
-            TemporalError: the loss is not finite; nothing is changed.
-        """
-        features = batch.features.to(self._device, non_blocking=True)
-        is_frame = batch.is_frame.to(self._device, non_blocking=True)
-        outputs, _ = self._network(features, is_frame)
-        losses = self._loss.per_task(outputs, batch.labels.to(self._device))
-        total = self._loss.total(losses)
-        if not torch.isfinite(total):
-            bad = [task for task, loss in losses.items() if not torch.isfinite(loss)]
-            message = (
-                f"the loss must be finite, but that of {', '.join(bad)} is not at step "
-                f"{self._step} with the videos {', '.join(batch.videos)}; lower learning_rate, or "
-                f"look at those features"
-            )
-            raise TemporalError(message)
-        self._optimizer.zero_grad(set_to_none=True)
-        total.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self._network.parameters(), self._config.clip_norm)
-        self._optimizer.step()
-        self._schedule.step()
-        self._step += 1
-        return losses
+    train: list[Timeline]
+    val: list[Timeline]
+    rows: RowLabels
+    """Annotated rows of the validation split."""
+    reports: tuple[JoinReport, JoinReport]
+    trained: frozenset[Task]
+    """Tasks with a weight and with labels in the training split."""
 
 
-def warmup_cosine(n_steps: int, warmup: float) -> Any:  # noqa: ANN401 - a function of the step
-    """Return step -> factor: rises over the share `warmup` of the steps, then falls to 0.
-
-    The first step is not dead: its factor is above 0.
-    """
-    n_warm = max(1, round(warmup * n_steps))
-
-    def factor(step: int) -> float:
-        if step < n_warm:
-            return (step + 1) / n_warm
-        share = (step - n_warm) / max(1, n_steps - n_warm)
-        return 0.5 * (1 + math.cos(math.pi * min(1.0, share)))
-
-    return factor
-
-
-def build_loss(config: RunConfig, sequences: list[Timeline], device: torch.device) -> MultiTaskLoss:
-    """Return the loss with class and positive weights from the training split's labels."""
-    expressions = np.zeros(N_EXPRESSIONS)
-    positives, negatives = np.zeros(N_AUS), np.zeros(N_AUS)
-    for sequence in sequences:
-        is_labelled = sequence.is_labelled["expression"]
-        found = sequence.values["expression"][is_labelled]
-        expressions += np.bincount(found, minlength=N_EXPRESSIONS)
-        mask, au = sequence.is_labelled["au"], sequence.values["au"] > 0
-        positives += (au & mask).sum(axis=0)
-        negatives += (~au & mask).sum(axis=0)
-    class_weight = (expressions.sum() / np.maximum(expressions, 1)) ** config.balance_expression
-    class_weight = np.where(expressions > 0, class_weight, 0)
-    # Mean 1 over the training frames, so that the task's weight does not change with balancing.
-    class_weight /= max(1e-12, (class_weight * expressions).sum() / max(1, expressions.sum()))
-    positive_weight = (np.maximum(negatives, 1) / np.maximum(positives, 1)) ** config.balance_au
-    return MultiTaskLoss(
-        task_weight={
-            "valence": config.weight_valence,
-            "arousal": config.weight_arousal,
-            "expression": config.weight_expression,
-            "au": config.weight_au,
-        },
-        ccc_share=config.ccc_share,
-        class_weight=torch.tensor(class_weight, dtype=torch.float32, device=device),
-        positive_weight=torch.tensor(positive_weight, dtype=torch.float32, device=device),
+def _read_splits(config: RunConfig, stores: list[EmbeddingStore], labels: LabelStore) -> _Splits:
+    rows = rows_of(labels.table, "val")
+    train_lines, train_report = join(stores, labels, "train", config.fill)
+    val_lines, val_report = join(stores, labels, "val", config.fill)
+    for report in (train_report, val_report):
+        tqdm.write(report.text(), file=sys.stderr)
+        check_missing(report, config.max_missing)
+    trained = frozenset(
+        task
+        for task, weight in config.task_weights.items()
+        if weight > 0 and any(line.is_labelled[task].any() for line in train_lines)
     )
+    if trained and not _can_choose(rows, trained):
+        message = (
+            f"choosing a checkpoint needs validation labels of a trained task "
+            f"({', '.join(task for task in TASKS if task in trained)}), but {labels.path} has "
+            f"none among its {len(rows.keys)} validation rows; add a validation split"
+        )
+        raise TemporalError(message)
+    return _Splits(train_lines, val_lines, rows, (train_report, val_report), trained)
+
+
+def _can_choose(rows: RowLabels, trained: frozenset[Task]) -> bool:
+    """Return whether the measure of a trained task is defined on the rows."""
+    masks = rows.is_labelled
+    has_affect = bool((masks.valence & masks.arousal).any())
+    has_labels: dict[Task, bool] = {
+        "valence": has_affect,
+        "arousal": has_affect,
+        "expression": bool(masks.expression.any()),
+        "au": bool(masks.au.any()),
+    }
+    return any(has_labels[task] for task in trained)
+
+
+def _train(
+    config: RunConfig, splits: _Splits, folder: Path, device: torch.device, progress: bool
+) -> dict[str, Any]:
+    """Train, leave the best checkpoint and its predictions in the folder, return the facts."""
+    standardizer = fit_standardizer(splits.train)
+    training = SequenceDataset(splits.train, standardizer, device)
+    validation = SequenceDataset(splits.val, standardizer, device)
+    network = build_network(training.n_features, config).to(device)
+    loop = TrainingLoop(config, network, training, device)
+    n_dead = standardizer.n_dead
+    dead = f" ({n_dead} without spread are left out)" if n_dead else ""
+    tqdm.write(f"{training.n_features:,} features{dead}; run folder {folder}", file=sys.stderr)
+
+    folder.mkdir(parents=True, exist_ok=True)
+    best = _Best(splits.trained)
+    with _Log(folder) as log:
+        bar = tqdm(range(1, config.epochs + 1), unit="epoch", disable=not progress)
+        for epoch in bar:
+            losses = loop.epoch()
+            predictions = predict_sequences(network, validation, device)
+            scores = score_table(predictions, splits.rows, str(folder))
+            if best.improves(epoch, scores, predictions):
+                save_model(folder, network, standardizer)
+            log.write(epoch, losses, scores, loop.learning_rate)
+            bar.set_postfix(P_MTL=f"{best.value:.3f}")
+    write_predictions(folder / VAL_PREDICTIONS_FILE, best.predictions)
+    return {
+        "scores": best.scores.to_dict(),
+        "best_epoch": best.epoch,
+        "n_features": training.n_features,
+        "n_dead_features": n_dead,
+        "n_parameters": sum(p.numel() for p in network.parameters()),
+    }
 
 
 class _Best:
-    """The best epoch so far, by the sum of the terms that there are labels for."""
+    """The best epoch so far, by P_MTL, or by its terms of the trained tasks only."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    scores: Scores
+    predictions: PredictionTable
+
+    def __init__(self, trained: frozenset[Task]) -> None:
+        self._trained = trained
         self.value = -math.inf
         self.epoch = 0
-        self.scores: Scores | None = None
-        self.predictions: PredictionTable | None = None
 
-    def improves(self, epoch: int, scores: Scores) -> bool:
+    def improves(self, epoch: int, scores: Scores, predictions: PredictionTable) -> bool:
         """Take note of an epoch; return whether it is the best."""
-        if scores.available <= self.value:
+        value = choice_value(scores, self._trained)
+        if value <= self.value:
             return False
-        self.value, self.epoch, self.scores = scores.available, epoch, scores
+        self.value, self.epoch = value, epoch
+        self.scores, self.predictions = scores, predictions
         return True
+
+
+def choice_value(scores: Scores, trained: frozenset[Task]) -> float:
+    """Return what a checkpoint is chosen by: P_MTL's terms of the trained tasks that have labels.
+
+    With all four tasks trained and annotated, that is P_MTL; AUs without a labelled row are left
+    out of their mean.
+    """
+    per_au = list(scores.per_au.values())
+    terms: dict[Task, float | None] = {
+        "valence": None if scores.CCC_V is None else scores.CCC_V / 2,
+        "arousal": None if scores.CCC_A is None else scores.CCC_A / 2,
+        "expression": scores.F1_EXPR,
+        "au": sum(per_au) / len(per_au) if per_au else None,
+    }
+    return sum(value for task, value in terms.items() if task in trained and value is not None)
 
 
 class _Log:
@@ -302,13 +254,6 @@ class _Log:
         for key, value in figures.items():
             if value is not None:
                 self._board.add_scalar(f"val/{key}", value, epoch)
-
-
-def _scores(predictions: PredictionTable, rows: RowLabels, folder: Path) -> Scores:
-    if not rows.keys:
-        message = "choosing a checkpoint needs a validation split, but the labels have none"
-        raise TemporalError(message)
-    return score_table(predictions, rows, str(folder))
 
 
 def _rng_devices(device: torch.device) -> list[torch.device]:

@@ -1,5 +1,6 @@
 """What a backbone is: how it is built, started from a seed, and what it accepts."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -35,7 +36,7 @@ class Settings:
     pool: str
     layer: str = "final"
     flip: bool = False
-    """The network sees each frame mirrored."""
+    """The mean of the frame's and its mirror image's embedding is taken, at twice the cost."""
     dtype: str = "float16"
     """Type the embeddings are stored in."""
 
@@ -47,6 +48,7 @@ class Embedder(nn.Module):
         network: owns the weights; its state-dict keys are those of published checkpoints.
         pooled: from the network and a batch (B, C, S, S) to (B, D).
         dim: D.
+        flip: average in the mirror image.
     """
 
     def __init__(
@@ -54,15 +56,22 @@ class Embedder(nn.Module):
         network: nn.Module,
         pooled: Callable[[Any, torch.Tensor], torch.Tensor],
         dim: int,
+        *,
+        flip: bool = False,
     ) -> None:
         super().__init__()
         self.network = network
         self._pooled = pooled
         self.dim = dim
+        self._flip = flip
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
         """Return the embeddings (B, D) of normalised frames (B, C, S, S)."""
-        return self._pooled(self.network, frames)
+        embedding = self._pooled(self.network, frames)
+        if self._flip:
+            mirrored = self._pooled(self.network, frames.flip(3))
+            embedding = (embedding.float() + mirrored.float()) / 2
+        return embedding
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,15 +83,17 @@ class BackboneKind:
     channels: Channels
     pools: tuple[str, ...]
     build: Callable[[Settings], Embedder]
-    """Builds the network; the values of its parameters do not matter yet."""
+    """Builds the network, also on the meta device: its parameters get their values later."""
     initialise: Callable[[nn.Module, torch.Generator], None] | None
-    """Sets every parameter from a seed; None for a network without parameters."""
+    """Sets every parameter and buffer from a seed; None for a network without parameters."""
     adapt: Callable[[Tensors, Settings], tuple[Tensors, list[str]]] = field(
         default=lambda tensors, _: (tensors, [])
     )
     """From a checkpoint's tensors to the network's, and the keys left out on purpose."""
     position_table: Callable[[nn.Module], str | None] = field(default=lambda _: None)
     """Key of the network's position table, if it has one."""
+    smallest_input: int = 1
+    """Smallest side, pixels, that leaves something to pool."""
     fixed_input: bool = False
     """The architecture allows no other input size."""
     pool_aliases: Mapping[str, str] = field(default_factory=dict)
@@ -124,7 +135,13 @@ def resolve_settings(kind: BackboneKind, given: Mapping[str, Any]) -> Settings:
             )
             raise UsageError(message)
     if min(settings.std) <= 0:
-        message = f"std of {kind.name} must be above 0, but got {settings.std}"
+        message = f"std of {kind.name} must be above 0, but got {', '.join(map(str, settings.std))}"
+        raise UsageError(message)
+    if settings.input_size < kind.smallest_input:
+        message = (
+            f"input_size of {kind.name} must be at least {kind.smallest_input}, but got "
+            f"{settings.input_size}"
+        )
         raise UsageError(message)
     if kind.fixed_input and settings.input_size != kind.defaults.input_size:
         message = (
@@ -156,8 +173,11 @@ def _parse(kind: BackboneKind, key: str, value: object) -> object:
             if not 1 <= size <= 4096:
                 raise ValueError
             return size
-        numbers = value if isinstance(value, list | tuple) else text.strip("[]() ").split(",")
-        return tuple(float(number) for number in numbers)
+        texts = value if isinstance(value, list | tuple) else text.strip("[]() ").split(",")
+        numbers = tuple(float(number) for number in texts)
+        if not all(map(math.isfinite, numbers)):
+            raise ValueError
+        return numbers
     except (TypeError, ValueError):
         needed = (
             "a whole number from 1 to 4096" if key == "input_size" else "numbers like 0.5,0.5,0.5"

@@ -5,6 +5,7 @@ growth 12 and depth 100 on 64 x 64 grey faces, 342 dimensions; its checkpoints' 
 as they are.
 """
 
+import re
 from collections import OrderedDict
 from typing import Any
 
@@ -26,6 +27,9 @@ FACE_MEAN = 63.987095 / 255
 FACE_STD = 43.00519 / 255
 """Defaults of DenseFace's published extractor. They are a corpus's own grey statistics, not the
 model's: set `mean` and `std` to those the weights were trained with."""
+
+
+_OLD_KEY = re.compile(r"(\.denselayer\d+\.(?:norm|conv))\.([12])(?=\.)")
 
 
 class DenseLayer(nn.Module):
@@ -93,14 +97,20 @@ def _adapt_classifier(tensors: Tensors, settings: Settings) -> tuple[Tensors, li
     return {key: value for key, value in tensors.items() if key not in dropped}, dropped
 
 
+def _adapt_densenet(tensors: Tensors, settings: Settings) -> tuple[Tensors, list[str]]:
+    """Besides, read the key names of torchvision's older files: `norm.1` for `norm1`."""
+    kept, dropped = _adapt_classifier(tensors, settings)
+    return {_OLD_KEY.sub(r"\1\2", key): value for key, value in kept.items()}, dropped
+
+
 def _build_timm(name: str, settings: Settings) -> Embedder:
     network: Any = timm.create_model(name, pretrained=False, num_classes=0)
-    return Embedder(network, lambda owner, x: owner(x), network.num_features)
+    return Embedder(network, lambda owner, x: owner(x), network.num_features, flip=settings.flip)
 
 
 def _build_face(settings: Settings) -> Embedder:
     network = DenseFace()
-    return Embedder(network, lambda owner, x: owner(x), network.dim)
+    return Embedder(network, lambda owner, x: owner(x), network.dim, flip=settings.flip)
 
 
 BACKBONES.add(
@@ -119,7 +129,8 @@ BACKBONES.add(
         pools=("mean",),
         build=lambda settings: _build_timm("densenet121", settings),
         initialise=initialise_cnn,
-        adapt=_adapt_classifier,
+        adapt=_adapt_densenet,
+        smallest_input=32,  # five halvings
         hub_id="timm/densenet121.ra_in1k",
         formats="timm or torchvision state dict (.pth, .safetensors), pretrained",
     ),

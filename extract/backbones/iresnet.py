@@ -116,7 +116,9 @@ def _register(depth: int, units: tuple[int, int, int, int]) -> None:
             ),
             channels="rgb",
             pools=("none",),
-            build=lambda _: Embedder(IResNet(units), lambda network, x: network(x), _DIM),
+            build=lambda settings: Embedder(
+                IResNet(units), lambda network, x: network(x), _DIM, flip=settings.flip
+            ),
             initialise=initialise,
             fixed_input=True,
             formats="insightface state dict (.pth, .safetensors)",

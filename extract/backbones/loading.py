@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from ...cache.spec import EmbeddingSpec
-from ...core.errors import UsageError
+from ...core.errors import AbawError, UsageError
 from ...core.provenance import package_versions
 from ..checkpoints import content_hash, load_strictly, parse_seed, read_weights
 from ..requests import WEIGHT_KINDS, EmbeddingRequest
@@ -30,13 +30,25 @@ class LoadedBackbone:
 def load_backbone(request: EmbeddingRequest) -> LoadedBackbone:
     """Return the network that a request names, its weights loaded or drawn.
 
+    Torch's global generator is neither used nor moved on.
+
     Raises:
         UsageError: the backbone, a setting or the kind of weights is unknown.
         WeightsError: the weights cannot be read or do not fit.
     """
+    try:
+        return _load(request)
+    except AbawError as error:
+        if request.file is None:
+            raise
+        message = f"{error} (embedding {request.name!r} in {request.file})"
+        raise type(error)(message) from error
+
+
+def _load(request: EmbeddingRequest) -> LoadedBackbone:
     kind = BACKBONES[request.backbone]
     settings = resolve_settings(kind, request.settings)
-    embedder = kind.build(settings)
+    embedder = build_empty(kind, settings)
     weights, provenance = _load_weights(kind, settings, embedder, request)
     if request.licence:
         provenance["licence"] = request.licence
@@ -63,28 +75,53 @@ def load_backbone(request: EmbeddingRequest) -> LoadedBackbone:
     return LoadedBackbone(spec, embedder, provenance, kind.channels_last)
 
 
+def build_empty(kind: BackboneKind, settings: Settings) -> Embedder:
+    """Return the network on the CPU with whatever numbers memory holds.
+
+    Initialising what is then overwritten takes a large ViT ten seconds, and random numbers from
+    torch's global generator.
+    """
+    with torch.device("meta"):
+        embedder = kind.build(settings)
+    return embedder.to_empty(device="cpu")
+
+
 def _load_weights(
     kind: BackboneKind, settings: Settings, embedder: Embedder, request: EmbeddingRequest
 ) -> tuple[str, dict[str, Any]]:
     """Fill the network; return the identity of its weights and where they came from."""
-    if (request.weights == "none") != (kind.initialise is None):
-        has = "has no weights, so it takes --weights none" if kind.initialise is None else "has"
-        message = f"{kind.name} {has}, but got --weights {request.weights}; {WEIGHT_KINDS}"
-        if kind.initialise is not None:
-            message = f"{kind.name} needs weights, but got --weights none; give {WEIGHT_KINDS}"
-        raise UsageError(message)
     if kind.initialise is None:
+        if request.weights != "none":
+            message = (
+                f"{kind.name} has no weights, so it takes --weights none, but got "
+                f"--weights {request.weights}"
+            )
+            raise UsageError(message)
         return "none", {"objective": "none", "weights_source": "none"}
+    if request.weights == "none":
+        message = f"{kind.name} needs weights, but got --weights none; give {WEIGHT_KINDS}"
+        raise UsageError(message)
     seed = parse_seed(request.weights)
-    provenance: dict[str, Any] = {"weights_source": request.weights}
     if seed is not None:
         kind.initialise(embedder.network, torch.Generator().manual_seed(seed))
-        provenance |= {"objective": "random", "licence": "none: drawn from a seed"}
+        provenance: dict[str, Any] = {
+            "weights_source": request.weights,
+            "objective": "random",
+            "licence": "none: drawn from a seed",
+        }
     else:
         source = read_weights(request.weights, kind.hub_id, kind.name)
         tensors, left_out = kind.adapt(source.tensors, settings)
-        load_strictly(embedder.network, tensors, kind.name, request.weights)
-        provenance |= {"objective": kind.objective, **source.provenance}
+        load_strictly(embedder.network, tensors, kind.name, source.name)
+        is_classifier = any(key.startswith("head.") for key in left_out)
+        provenance = {
+            "weights_source": source.name,
+            # A ViT with a classification head was trained with labels, whatever came before.
+            "objective": "supervised" if is_classifier else kind.objective,
+            "keys_loaded": len(tensors),
+            "keys_left_out": len(left_out),
+            **source.provenance,
+        }
         if left_out:
-            provenance["keys_left_out"] = sorted({key.split(".")[0] for key in left_out})
+            provenance["left_out"] = sorted({key.split(".")[0] for key in left_out})
     return content_hash(embedder.network.state_dict().items()), provenance

@@ -64,10 +64,11 @@ def _pooled(pool: str, network: Any, frames: torch.Tensor) -> torch.Tensor:  # n
     if pool == "mean_post":
         return tokens.mean(dim=1)
     side = round(tokens.shape[1] ** 0.5)
-    n, _, dim = tokens.shape
-    grid = tokens.transpose(1, 2).reshape(n, dim, side, side)
-    cells = nn.functional.adaptive_avg_pool2d(grid, _GRID)  # (B, D, 3, 3)
-    return cells.flatten(2).transpose(1, 2).flatten(1)  # (B, 9 * D), cell by cell
+    grid = tokens.reshape(tokens.shape[0], side, side, -1)  # (B, side, side, D)
+    # The bins of adaptive average pooling, which MPS offers for sides divisible by 3 only.
+    bins = [slice(i * side // _GRID, -(-(i + 1) * side // _GRID)) for i in range(_GRID)]
+    cells = [grid[:, rows, columns].mean(dim=(1, 2)) for rows in bins for columns in bins]
+    return torch.cat(cells, dim=1)  # (B, 9 * D), cell by cell
 
 
 def _normed(network: Any, tokens: torch.Tensor) -> torch.Tensor:  # noqa: ANN401
@@ -86,14 +87,22 @@ def _build(timm_name: str, settings: Settings) -> Embedder:
     network: Any = timm.create_model(
         timm_name, pretrained=False, num_classes=0, global_pool="", img_size=settings.input_size
     )
-    with torch.no_grad():
-        network.pos_embed.copy_(sincos_position_table(network.embed_dim, side))
     cells = _GRID**2 if settings.pool == "grid3" else 1
     return Embedder(
         network,
         lambda owner, frames: _pooled(settings.pool, owner, frames),
         network.embed_dim * cells,
+        flip=settings.flip,
     )
+
+
+def _initialise(network: nn.Module, generator: torch.Generator) -> None:
+    """`initialise_vit`, and MAE's fixed position table for this input size."""
+    initialise_vit(network, generator)
+    table = network.get_parameter("pos_embed")
+    side = round((table.shape[1] - 1) ** 0.5)
+    with torch.no_grad():
+        table.copy_(sincos_position_table(table.shape[2], side))
 
 
 def _adapt(tensors: Tensors, settings: Settings) -> tuple[Tensors, list[str]]:
@@ -118,8 +127,9 @@ def _check_table(tensors: Tensors, settings: Settings) -> None:
     if table is not None and table.ndim == 3 and table.shape[1] != needed:
         side = round((table.shape[1] - 1) ** 0.5)
         message = (
-            f"input_size={settings.input_size} needs a position table of {needed} rows, but the "
-            f"weights hold {table.shape[1]}; use --set input_size={side * _PATCH}"
+            f"input_size={settings.input_size} needs a position table of {needed} rows (a class "
+            f"token and {needed - 1} patches), but the weights hold one of {table.shape[1]} rows, "
+            f"learnt for {side * _PATCH} pixels; use --set input_size={side * _PATCH}"
         )
         raise WeightsError(message)
 
@@ -142,7 +152,7 @@ def _register(size: str) -> None:
             pools=_POOLS,
             pool_aliases={"mean": "mean_post"},
             build=lambda settings: _build(timm_name, settings),
-            initialise=initialise_vit,
+            initialise=_initialise,
             adapt=_adapt,
             position_table=lambda _: "pos_embed",
             channels_last=False,

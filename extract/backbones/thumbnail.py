@@ -10,7 +10,7 @@ def _build(settings: Settings) -> Embedder:
     def flat(_: nn.Module, frames: torch.Tensor) -> torch.Tensor:
         return frames.flatten(1)
 
-    return Embedder(nn.Identity(), flat, settings.input_size**2)
+    return Embedder(nn.Identity(), flat, settings.input_size**2, flip=settings.flip)
 
 
 BACKBONES.add(

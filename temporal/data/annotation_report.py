@@ -151,9 +151,12 @@ def _crop_oddities(table: LabelTable, frames: Sequence[Path]) -> dict[str, Any]:
         there = {number for tree in frames for number in _crop_numbers(tree / video)}
         missing += [f"{video}/{number:05d}" for number in sorted(listed - there)]
         unlisted += [f"{video}/{number:05d}" for number in sorted(there - listed)]
+    known = {video.partition("/")[0] for video in table.videos}
+    folders = {entry.name for tree in frames for entry in tree.iterdir() if entry.is_dir()}
     return {
         "listed frames without a crop": _named(missing),
         "crops that no row lists": _named(unlisted),
+        "folders of crops that no row names": _named(sorted(folders - known)),
     }
 
 

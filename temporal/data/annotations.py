@@ -17,9 +17,11 @@ from numpy.typing import NDArray
 
 from ...cache import SPLITS, LabelTable, write_labels
 from ...core.errors import UsageError
+from ...core.files import write_text_atomic
 from ...core.names import check_video_id
 from ...core.tasks import AUS, N_AUS, N_EXPRESSIONS
 from ..errors import AnnotationError
+from .annotation_files import find_annotation_files
 from .annotation_report import build_report, report_text
 
 HEADER: Final = "image,valence,arousal,expression,aus"
@@ -28,19 +30,7 @@ SPLIT_NAMES: Final[tuple[str, ...]] = SPLITS
 NOT_ANNOTATED_AFFECT: Final = -5.0
 NOT_ANNOTATED: Final = -1
 
-KNOWN_NAMES: Final[dict[str, tuple[str, ...]]] = {
-    "train": ("training_set_annotations.txt", "train_set.txt"),
-    "val": ("validation_set_annotations.txt", "validation_set.txt"),
-    "test": (
-        "MTL_Challenge_test_set_release.txt",
-        "Multi_Task_Learning_Challenge_test_set_release.txt",
-        "MTL.txt",
-        "test_set_examples/MTL.txt",
-    ),
-}
-"""File names of the challenge's editions, by split (FORMATS of ABAW3, 4, 7 and 11)."""
-
-_PATH = re.compile(r"(?P<video>.+)/(?P<number>\d{1,9})\.[A-Za-z]+\Z")
+_PATH = re.compile(r"(?P<video>.+)/(?P<number>[0-9]{1,9})\.[A-Za-z]+\Z")
 _VALUE_NAMES: Final = ("valence", "arousal", "expression", *AUS)
 
 
@@ -58,30 +48,6 @@ class SourceRows:
     values: NDArray[np.float64]
     """(R, 15) with the files' markers; a test list has markers only."""
     sha256: str
-
-
-def find_annotation_files(folder: Path) -> dict[str, Path]:
-    """Return split -> annotation file for the files that a folder holds under known names.
-
-    Raises:
-        AnnotationError: the folder, or its training or validation file, is missing.
-    """
-    found = {}
-    for split, names in KNOWN_NAMES.items():
-        for name in names:
-            if (folder / name).is_file():
-                found[split] = folder / name
-                break
-    missing = [split for split in ("train", "val") if split not in found]
-    if missing:
-        inside = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-        holds = f"holds {', '.join(inside[:5])}" if inside else "is empty or not there"
-        message = (
-            f"{folder} must hold {' or '.join(KNOWN_NAMES[missing[0]])}, but {holds}; name the "
-            f"files by --train, --val and --test"
-        )
-        raise AnnotationError(message)
-    return found
 
 
 def import_annotations(
@@ -111,9 +77,9 @@ def import_annotations(
     if not re.fullmatch(r"labels(-[A-Za-z0-9_-]+)?", name):
         message = f"a labels store is called labels or labels-NAME, but got {name!r}"
         raise UsageError(message)
-    files = find_annotation_files(folder) if folder is not None else {}
-    given = {"train": train, "val": val, "test": test}
-    files |= {split: path for split, path in given.items() if path is not None}
+    named = {"train": train, "val": val, "test": test}
+    given = {split: path for split, path in named.items() if path is not None}
+    files = (find_annotation_files(folder, set(given)) if folder is not None else {}) | given
     if not files:
         message = "which annotations to read must be given: a FOLDER, or --train, --val, --test"
         raise UsageError(message)
@@ -135,9 +101,13 @@ def read_annotations(files: dict[str, Path], frames: Sequence[Path] = ()) -> Lab
         frames: frame trees in which to look for the listed crops.
 
     Raises:
-        AnnotationError: names file and line.
+        AnnotationError: names file and line; or a frame tree is not a folder.
         VideoIdError: an id could leave its folder.
     """
+    for tree in frames:
+        if not tree.is_dir():
+            message = f"a tree of frames must be a folder, but {tree} is none; mend --frames"
+            raise AnnotationError(message)
     parts = [read_rows(files[split], split) for split in SPLITS if split in files]
     videos = sorted({video for part in parts for video in part.video})
     number = {video: index for index, video in enumerate(videos)}
@@ -210,9 +180,11 @@ def read_rows(path: Path, split: str) -> SourceRows:
             raise AnnotationError(message)
         videos.append(found["video"])
         frames[row] = int(found["number"])
-    for video in dict.fromkeys(videos):
-        where = f"{path}:{places[videos.index(video)] + 1}"
-        check_video_id(video, where)
+    first_line: dict[str, int] = {}
+    for video, place in zip(videos, places, strict=True):
+        first_line.setdefault(video, place + 1)
+    for video, line in first_line.items():
+        check_video_id(video, f"{path}:{line}")
     names = [cells[0] for cells in split_lines]
     sha256 = hashlib.sha256(data).hexdigest()
     return SourceRows(path, split, names, videos, frames, values, sha256)
@@ -225,16 +197,24 @@ def write_annotations(path: Path, names: Iterable[str], values: NDArray[Any] | N
         path: the file.
         names: (R,) first fields, `<video>/<number>.jpg`.
         values: (R, 15) with -5 and -1 where nothing is annotated; None writes a test list.
+            Affect is written with the digits of a float32.
+
+    Raises:
+        ValueError: names and values differ in number, or a value is NaN or infinite.
     """
     lines = [HEADER]
     if values is None:
         lines += names
     else:
+        if not np.isfinite(values).all():
+            place = tuple(np.argwhere(~np.isfinite(values))[0])
+            message = f"annotations must be finite numbers, but row {place[0]} has {values[place]}"
+            raise ValueError(message)
         for name, row in zip(names, values, strict=True):
             affect = ",".join(str(np.float32(value)) for value in row[:2])
             rest = ",".join(str(int(value)) for value in row[2:])
             lines.append(f"{name},{affect},{rest}")
-    path.write_text("\n".join(lines) + "\n")
+    write_text_atomic(path, "\n".join(lines) + "\n")
 
 
 def _is_header(line: str, *, is_test: bool) -> bool:

@@ -4,8 +4,8 @@
 def windows(length: int, segment_length: int, stride: int) -> list[tuple[int, int]]:
     """Return half-open windows [start, stop) that cover every frame of a sequence.
 
-    All have `segment_length` frames but for a sequence that is shorter; the last one is moved
-    back so that it ends with the sequence.
+    Windows begin every `stride` frames until one ends with the sequence; that last one may be
+    shorter. With `stride == segment_length` every frame is in exactly one window.
 
     Args:
         length: frames of the sequence, at least 1.
@@ -16,9 +16,9 @@ def windows(length: int, segment_length: int, stride: int) -> list[tuple[int, in
         ValueError: a number is out of range.
 
     >>> windows(10, 4, 4)
-    [(0, 4), (4, 8), (6, 10)]
-    >>> windows(3, 4, 2)
-    [(0, 3)]
+    [(0, 4), (4, 8), (8, 10)]
+    >>> windows(10, 4, 3)
+    [(0, 4), (3, 7), (6, 10)]
     """
     if length < 1 or not 1 <= stride <= segment_length:
         message = (
@@ -26,7 +26,5 @@ def windows(length: int, segment_length: int, stride: int) -> list[tuple[int, in
             f"{length}, segment_length {segment_length}, stride {stride}"
         )
         raise ValueError(message)
-    if length <= segment_length:
-        return [(0, length)]
-    starts = [*range(0, length - segment_length, stride), length - segment_length]
-    return [(start, start + segment_length) for start in starts]
+    starts = range(0, max(1, length - segment_length + stride), stride)
+    return [(start, min(start + segment_length, length)) for start in starts]

@@ -30,11 +30,11 @@ class Standardizer:
         """Dimensions without spread."""
         return int((self.scale == 0).sum())
 
-    def features(self, sequence: Timeline, start: int, stop: int) -> NDArray[np.float32]:
+    def features(self, line: Timeline, start: int, stop: int) -> NDArray[np.float32]:
         """Return standardised features (stop - start, F) of a part of a time line."""
         blocks = []
         first = 0
-        for embedding, rows in zip(sequence.embeddings, sequence.rows, strict=True):
+        for embedding, rows in zip(line.embeddings, line.rows, strict=True):
             dim = embedding.shape[1]
             mean, scale = self.mean[first : first + dim], self.scale[first : first + dim]
             cut = rows[start:stop]
@@ -48,27 +48,22 @@ class Standardizer:
         return joined.clip(-LIMIT, LIMIT, out=joined)
 
 
-def fit_standardizer(sequences: Sequence[Timeline]) -> Standardizer:
+def fit_standardizer(lines: Sequence[Timeline]) -> Standardizer:
     """Return mean and spread over the training split's own frames; held copies do not count.
 
-    Two passes in float64: the difference of large sums would lose a small spread.
+    Each embedding counts the frames that it has. Two passes in float64: the difference of large
+    sums would lose a small spread.
 
     Raises:
-        TemporalError: there is no frame, or a feature is not finite.
+        TemporalError: an embedding has no frame there, or a feature is not finite.
     """
-    totals: list[NDArray[np.float64]] = []
-    for power in (1, 2):
-        count = 0
-        total: Any = 0.0
-        for block in _own_rows(sequences):
-            centred = block - totals[0] if power == 2 else block
-            total = total + (centred**power).sum(axis=0)
-            count += len(block)
-        if count == 0:
-            message = "training needs frames with an embedding, but the split has none"
-            raise TemporalError(message)
-        totals.append(np.asarray(total) / count)
-    mean, deviation = totals[0], np.sqrt(totals[1])
+    with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is named below
+        moments = [_moments(lines, number) for number in range(len(lines[0].rows))] if lines else []
+    if not moments:
+        message = "training needs frames with an embedding, but the split has none"
+        raise TemporalError(message)
+    mean = np.concatenate([item[0] for item in moments])
+    deviation = np.concatenate([item[1] for item in moments])
     if not np.isfinite(deviation).all():
         dimension = int(np.flatnonzero(~np.isfinite(deviation))[0])
         message = f"features must be finite, but dimension {dimension} is not; extract them again"
@@ -78,15 +73,29 @@ def fit_standardizer(sequences: Sequence[Timeline]) -> Standardizer:
     return Standardizer(mean.astype(np.float32), scale.astype(np.float32))
 
 
-def _own_rows(sequences: Sequence[Timeline]) -> Iterator[NDArray[np.float64]]:
-    """Yield (n, F) rows of frames that every embedding has."""
-    for sequence in sequences:
-        is_whole = sequence.is_frame.all(axis=0)
-        if is_whole.any():
-            yield np.concatenate(
-                [
-                    embedding[rows[is_whole]].astype(np.float64)
-                    for embedding, rows in zip(sequence.embeddings, sequence.rows, strict=True)
-                ],
-                axis=1,
-            )
+def _moments(
+    lines: Sequence[Timeline], number: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return mean and deviation (D,) of one embedding."""
+    mean: Any = 0.0
+    variance: Any = 0.0
+    count = sum(int(line.is_frame[number].sum()) for line in lines)
+    if count == 0:
+        message = (
+            f"training needs frames of every embedding, but none of the {len(lines)} training "
+            f"videos has one of embedding number {number + 1}"
+        )
+        raise TemporalError(message)
+    for rows in _own_rows(lines, number):
+        mean = mean + rows.sum(axis=0) / count
+    for rows in _own_rows(lines, number):
+        variance = variance + ((rows - mean) ** 2).sum(axis=0) / count
+    return np.asarray(mean), np.sqrt(variance)
+
+
+def _own_rows(lines: Sequence[Timeline], number: int) -> Iterator[NDArray[np.float64]]:
+    """Yield (n, D) rows of one embedding, without held copies."""
+    for line in lines:
+        rows = line.rows[number][line.is_frame[number]]
+        if len(rows):
+            yield line.embeddings[number][rows].astype(np.float64)

@@ -18,6 +18,15 @@ TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-9}
 batch-norm eps of 2e-5."""
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread():
+    """Small networks on busy cores wait for their threads longer than they compute."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 def built(name: str, tensors: dict[str, torch.Tensor], dtype: torch.dtype, **given) -> Embedder:
     kind = BACKBONES[name]
     settings = resolve_settings(kind, given)
@@ -43,6 +52,7 @@ def test_iresnet_is_insightfaces(name: str, dtype: torch.dtype):
     compare(embedder, arrays, "out", (2, 3, 112, 112), dtype)
 
 
+@pytest.mark.heavy
 def test_iresnet_is_insightfaces_at_every_stage():
     facts, arrays = load("iresnet18")
     network = built("iresnet18", state_dict(facts), torch.float64).network

@@ -1,18 +1,20 @@
 """Annotation files: read as the challenge ships them, refused where they are wrong."""
 
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from abaw.cache import SPLITS, open_store
 from abaw.core.errors import UsageError
 from abaw.core.names import VideoIdError
+from abaw.temporal.data.annotation_files import find_annotation_files
+from abaw.temporal.data.annotation_report import report_text
 from abaw.temporal.data.annotations import (
     HEADER,
-    find_annotation_files,
     import_annotations,
     read_annotations,
     read_rows,
@@ -102,6 +104,7 @@ def test_everything_odd_is_counted_with_examples(tmp_path: Path):
     (tmp_path / "frames" / "a").mkdir(parents=True)
     for number in (1, 2, 50):
         (tmp_path / "frames" / "a" / f"{number:05d}.jpg").touch()
+    (tmp_path / "frames" / "c").mkdir()
     table = read_annotations({"train": train, "val": val}, [tmp_path / "frames"])
     counts = {k: v["count"] for k, v in table.meta["report"]["oddities"].items()}
     assert counts == {
@@ -115,6 +118,7 @@ def test_everything_odd_is_counted_with_examples(tmp_path: Path):
         "videos in two splits": 1,
         "listed frames without a crop": 3,
         "crops that no row lists": 1,
+        "folders of crops that no row names": 1,
     }
     shared = table.frame[table.start[1] : table.start[1] + table.length[1]]
     np.testing.assert_array_equal(shared, [1, 9])
@@ -157,6 +161,87 @@ def test_known_names_of_every_edition_are_found(tmp_path: Path):
     assert found == {"train": "train_set.txt", "val": "validation_set.txt", "test": "MTL.txt"}
 
 
+def test_two_editions_in_one_folder_are_not_mixed(tmp_path: Path):
+    for name in ("train_set.txt", "training_set_annotations.txt", "validation_set.txt"):
+        write(tmp_path / name, f"a/1.jpg,0,0,4,{ZEROS}")
+    with pytest.raises(AnnotationError, match=r"training_set_annotations\.txt and train_set\.txt"):
+        find_annotation_files(tmp_path)
+
+
+def test_a_folder_without_the_files_says_what_it_needs_and_holds(tmp_path: Path):
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(AnnotationError) as caught:
+        find_annotation_files(tmp_path)
+    for word in ("training_set_annotations.txt", "validation_set.txt", "holds notes.txt"):
+        assert word in str(caught.value)
+
+
+def test_files_of_abaw3_lie_one_folder_down(tmp_path: Path):
+    (tmp_path / "MTL_Challenge").mkdir()
+    for name in ("train_set.txt", "validation_set.txt"):
+        (tmp_path / "MTL_Challenge" / name).touch()
+    assert set(find_annotation_files(tmp_path)) == {"train", "val"}
+
+
+def test_a_split_that_is_named_need_not_lie_in_the_folder(tmp_path: Path):
+    write(tmp_path / "validation_set.txt", f"b/1.jpg,0,0,4,{ZEROS}")
+    train = write(tmp_path / "mine.txt", f"a/1.jpg,0,0,4,{ZEROS}")
+    import_annotations(tmp_path / "c", "labels", tmp_path, train, None, None)
+    assert open_store(tmp_path / "c" / "labels").videos_of("train") == ("a",)
+
+
+def test_a_frame_tree_that_is_not_there_is_refused(tmp_path: Path):
+    train = write(tmp_path / "t.txt", f"a/1.jpg,0,0,4,{ZEROS}")
+    with pytest.raises(AnnotationError, match="nowhere"):
+        read_annotations({"train": train}, [tmp_path / "nowhere"])
+
+
+def test_only_lines_that_are_none_are_left_out(tmp_path: Path):
+    """Line 1 is a header where its second field is no number; a broken path is not."""
+    path = write(tmp_path / "t.txt", f"a/00001.jpg,oops,0,4,{ZEROS}", header=False)
+    with pytest.raises(AnnotationError, match=r"valence in .*t\.txt:1 .* is oops"):
+        read_rows(path, "train")
+
+
+def test_line_numbers_count_empty_lines(tmp_path: Path):
+    path = write(tmp_path / "t.txt", "", f"a/1.jpg,0,0,4,{ZEROS}", "", f"a/2.jpg,0,0,8,{ZEROS}")
+    with pytest.raises(AnnotationError, match=r"t\.txt:5 "):
+        read_rows(path, "train")
+
+
+@pytest.mark.parametrize("content", [b"", (HEADER + "\n").encode()])
+def test_a_file_without_rows_is_refused(tmp_path: Path, content: bytes):
+    (tmp_path / "t.txt").write_bytes(content)
+    with pytest.raises(AnnotationError, match=r"t\.txt must list frames"):
+        read_rows(tmp_path / "t.txt", "train")
+
+
+def official_rows(videos: int, rows: int) -> list[str]:
+    """Rows of a set as large as s-Aff-Wild2."""
+    frames = (f"v{row % videos}/{row // videos + 1:05d}.jpg" for row in range(rows))
+    return [f"{frame},0.112,-0.034,4,{ZEROS}" for frame in frames]
+
+
+def test_a_set_of_the_official_size_is_compared_with_its_counts(tmp_path: Path):
+    val = write(tmp_path / "v.txt", *official_rows(50, 26_876))
+    report = read_annotations({"val": val}).meta["report"]
+    assert report["differs_from_published"] == [
+        "val: 0 duplicate rows, where s-Aff-Wild2 has 210",
+        "val: 26,876 expression, where s-Aff-Wild2 has 15,440",
+    ]
+    assert report_text(report).count("s-Aff-Wild2") == 2
+
+
+@pytest.mark.heavy
+def test_the_official_number_of_rows_is_read_in_seconds(tmp_path: Path):
+    train = write(tmp_path / "t.txt", *official_rows(257, 142_382))
+    val = write(tmp_path / "v.txt", *official_rows(50, 26_876))
+    start = time.process_time()
+    table = read_annotations({"train": train, "val": val})
+    assert time.process_time() - start < 15
+    assert len(table.row_path) == 142_382 + 26_876
+
+
 def test_the_store_gives_back_what_was_read(tmp_path: Path):
     val = write(tmp_path / "v.txt", f"a/00001.jpg,0.25,-0.5,3,{ZEROS[:-1]}1")
     text = import_annotations(tmp_path / "c", "labels", None, None, val, None)
@@ -182,6 +267,7 @@ rows = st.tuples(
 )
 
 
+@settings(max_examples=40)
 @given(frames=numbers, data=st.data())
 def test_written_annotations_are_read_back(tmp_path_factory, frames: list[int], data):
     values = np.array([data.draw(rows) for _ in frames])
@@ -190,4 +276,19 @@ def test_written_annotations_are_read_back(tmp_path_factory, frames: list[int], 
     write_annotations(path, names, values)
     back = read_rows(path, "train")
     assert back.path == names
+    assert back.video == ["v"] * len(frames)
+    assert back.frame.tolist() == frames
     np.testing.assert_allclose(back.values, values, atol=1e-6)
+
+
+def test_a_written_test_list_is_read_back(tmp_path: Path):
+    write_annotations(tmp_path / "l.txt", ["v/00003.jpg", "v/00003.jpg"], None)
+    assert read_rows(tmp_path / "l.txt", "test").path == ["v/00003.jpg", "v/00003.jpg"]
+
+
+def test_nan_is_not_written(tmp_path: Path):
+    values = np.zeros((2, 15))
+    values[1, 0] = np.nan
+    with pytest.raises(ValueError, match="row 1 has nan"):
+        write_annotations(tmp_path / "t.txt", ["a/1.jpg", "a/2.jpg"], values)
+    assert not (tmp_path / "t.txt").exists()

@@ -39,21 +39,31 @@ class GruEncoder(Encoder):
     ) -> tuple[torch.Tensor, State]:
         """Return (B, T, H) and, in one direction, the state (layers, B, H).
 
-        The state is that after the last column, so segments to be continued have no padding.
+        The state is that after each sequence's last real frame.
         """
         x, states = features, []
+        length = is_frame.sum(dim=1)  # (B,)
         order = None if self.backward_ is None else _reversing(is_frame)
         for number, layer in enumerate(self.onward):
             if number:
                 x = self.dropout(x)
             begin = None if state is None else state[number : number + 1].contiguous()
-            y, last = layer(x, begin)  # (B, T, width), (1, B, width)
-            states.append(last)
-            if self.backward_ is not None and order is not None:
+            y, _ = layer(x, begin)  # (B, T, width)
+            if self.backward_ is None:
+                states.append(_last(y, length, begin))
+            elif order is not None:
                 turned, _ = self.backward_[number](_reordered(x, order))
                 y = torch.cat([y, _reordered(turned, order)], dim=2)  # (B, T, H)
             x = y
-        return self.dropout(x), torch.cat(states) if self.backward_ is None else None
+        return self.dropout(x), torch.cat(states) if states else None
+
+
+def _last(y: torch.Tensor, length: torch.Tensor, begin: State) -> torch.Tensor:
+    """Return the state (1, B, H) after the last real frame; without one, the state before."""
+    place = (length - 1).clamp(min=0)
+    last = y[torch.arange(len(y), device=y.device), place]  # (B, H)
+    before = torch.zeros_like(last) if begin is None else begin[0]
+    return torch.where(length[:, None] > 0, last, before)[None]
 
 
 def _reversing(is_frame: torch.Tensor) -> torch.Tensor:

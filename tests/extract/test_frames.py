@@ -1,0 +1,233 @@
+"""The frame source: what is a frame, what is refused, what is recorded."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageFile
+
+from abaw.core.names import VideoIdError
+from abaw.extract.decode import read_frame
+from abaw.extract.errors import FramesError
+from abaw.extract.frames import find_videos, input_hash, stat_hash
+
+
+def image(path: Path, seed: int = 0, size: int = 8) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, (size, size, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def test_a_frames_number_is_its_file_name_and_frames_are_sorted_by_it(tmp_path: Path):
+    for name in ("00010.jpg", "9.png", "00100.webp", "2.jpeg"):
+        image(tmp_path / "v" / name)
+    (video,) = find_videos([tmp_path]).videos.values()
+    assert [frame.number for frame in video.frames] == [2, 9, 10, 100]
+    assert video.path(1) == tmp_path / "v" / "9.png"
+
+
+def test_ids_are_paths_below_the_tree_and_videos_are_sorted(tmp_path: Path):
+    for video in ("b", "a/x_left", "a/x_right", "10-30-1280x720"):
+        image(tmp_path / video / "1.jpg")
+    assert list(find_videos([tmp_path]).videos) == ["10-30-1280x720", "a/x_left", "a/x_right", "b"]
+
+
+def test_other_files_are_left_alone_and_counted(tmp_path: Path):
+    image(tmp_path / "v" / "00001.jpg")
+    for name in (".DS_Store", "notes.txt", "cover.jpg", "00000.jpg", "-1.jpg", "1.5.jpg", "².jpg"):
+        (tmp_path / "v" / name).write_bytes(b"x")
+    (tmp_path / "readme.md").write_bytes(b"x")
+    found = find_videos([tmp_path])
+    assert found.n_frames == 1
+    assert found.n_stray == 8
+
+
+def test_several_trees_are_one_set(tmp_path: Path):
+    image(tmp_path / "one" / "a" / "1.jpg")
+    image(tmp_path / "two" / "b" / "1.jpg")
+    assert list(find_videos([tmp_path / "one", tmp_path / "two"]).videos) == ["a", "b"]
+
+
+def test_an_id_in_two_trees_is_refused_by_name(tmp_path: Path):
+    image(tmp_path / "one" / "a" / "1.jpg")
+    image(tmp_path / "two" / "a" / "2.jpg")
+    with pytest.raises(FramesError, match=r"'a' is in both .*one.a and .*two.a"):
+        find_videos([tmp_path / "one", tmp_path / "two"])
+
+
+def test_one_number_twice_is_refused_by_name(tmp_path: Path):
+    image(tmp_path / "v" / "00001.jpg")
+    image(tmp_path / "v" / "1.png")
+    with pytest.raises(FramesError, match=r"00001\.jpg and 1\.png|1\.png and 00001\.jpg"):
+        find_videos([tmp_path])
+
+
+@pytest.mark.parametrize("make", [lambda p: None, lambda p: p.mkdir()], ids=["missing", "empty"])
+def test_a_tree_without_frames_is_refused_by_name(tmp_path: Path, make):
+    make(tmp_path / "tree")
+    with pytest.raises(FramesError, match="tree must"):
+        find_videos([tmp_path / "tree"])
+
+
+def test_frames_directly_in_the_tree_are_refused_with_the_cure(tmp_path: Path):
+    image(tmp_path / "1.jpg")
+    with pytest.raises(FramesError, match="give the folder above"):
+        find_videos([tmp_path])
+
+
+def test_a_zero_padded_number_of_any_length_is_a_number(tmp_path: Path):
+    image(tmp_path / "v" / "000000000012.jpg")
+    (tmp_path / "v" / "2147483648.jpg").write_bytes(b"beyond int32")
+    found = find_videos([tmp_path])
+    assert [frame.number for frame in found.videos["v"].frames] == [12]
+    assert found.n_stray == 1
+
+
+def test_trees_inside_one_another_are_refused(tmp_path: Path):
+    image(tmp_path / "one" / "two" / "v" / "1.jpg")
+    with pytest.raises(FramesError, match=r"one.two lies in .*one; leave one out"):
+        find_videos([tmp_path / "one" / "two", tmp_path / "one"])
+
+
+def test_a_file_as_tree_is_refused_by_name(tmp_path: Path):
+    with pytest.raises(FramesError, match=r"1\.jpg must be a folder .* but is a file"):
+        find_videos([image(tmp_path / "1.jpg")])
+
+
+def test_links_are_followed_out_of_the_tree(tmp_path: Path):
+    kept = image(tmp_path / "elsewhere" / "x" / "1.jpg")
+    tree = tmp_path / "tree"
+    (tree / "v").mkdir(parents=True)
+    (tree / "v" / "2.jpg").symlink_to(kept)
+    (tree / "w").symlink_to(kept.parent)
+    found = find_videos([tree])
+    assert {video: found.videos[video].frames[0].number for video in found.videos} == {
+        "v": 2,
+        "w": 1,
+    }
+    assert found.videos["v"].frames[0].size == kept.stat().st_size
+
+
+def test_a_link_to_a_folder_it_lies_in_is_refused(tmp_path: Path):
+    image(tmp_path / "tree" / "v" / "1.jpg")
+    (tmp_path / "tree" / "v" / "again").symlink_to(tmp_path / "tree")
+    with pytest.raises(FramesError, match=r"v.again leads to .*tree"):
+        find_videos([tmp_path / "tree"])
+
+
+def test_a_broken_link_is_a_frame_that_cannot_be_read(tmp_path: Path):
+    image(tmp_path / "v" / "1.jpg")
+    (tmp_path / "v" / "2.jpg").symlink_to(tmp_path / "gone")
+    video = find_videos([tmp_path]).videos["v"]
+    frame = read_frame(video.path(1), 2)
+    assert frame.reason == "cannot be read: No such file or directory"
+    assert frame.is_absent
+
+
+def test_a_pipe_is_no_frame(tmp_path: Path):
+    image(tmp_path / "v" / "1.jpg")
+    os.mkfifo(tmp_path / "v" / "2.jpg")
+    found = find_videos([tmp_path])
+    assert (found.n_frames, found.n_stray) == (1, 1)
+
+
+def test_every_takes_the_first_frame_and_each_nth_after_it(tmp_path: Path):
+    for number in (2, 3, 5, 8, 9, 11, 14):
+        image(tmp_path / "v" / f"{number}.jpg")
+    video = find_videos([tmp_path], every=3).videos["v"]
+    assert [frame.number for frame in video.frames] == [2, 8, 14]
+
+
+def test_a_folder_name_with_control_characters_is_refused(tmp_path: Path):
+    image(tmp_path / "a\nb" / "1.jpg")
+    with pytest.raises(VideoIdError):
+        find_videos([tmp_path])
+
+
+def test_a_readable_frame_is_rgb(tmp_path: Path):
+    Image.new("L", (5, 4), 7).save(tmp_path / "1.png")
+    frame = read_frame(tmp_path / "1.png", 1)
+    assert frame.reason == ""
+    np.testing.assert_array_equal(frame.pixels, np.full((4, 5, 3), 7, np.uint8), strict=True)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        pytest.param(lambda data: data[: len(data) // 2], "damaged image: ", id="half"),
+        pytest.param(lambda data: data[:-100], "damaged image: ", id="last-bytes-missing"),
+        pytest.param(lambda data: data[:30], "", id="header-only"),
+        pytest.param(lambda data: b"", "the file is empty", id="empty"),
+        pytest.param(lambda data: b"<html>", "not a JPEG, PNG or WebP image", id="not-an-image"),
+    ],
+)
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
+def test_an_unreadable_frame_is_told_and_not_raised(tmp_path: Path, spoil, reason: str, suffix):
+    path = image(tmp_path / f"1.{suffix}", size=64)
+    path.write_bytes(spoil(path.read_bytes()))
+    frame = read_frame(path, 1)
+    assert frame.pixels is None
+    assert frame.reason
+    if suffix != "webp":  # its decoder tells a short file apart from damage in its own way
+        assert frame.reason.startswith(reason)
+    assert frame.reason == read_frame(path, 1).reason  # nothing in it that changes, as an address
+    assert not frame.is_absent
+    assert ImageFile.LOAD_TRUNCATED_IMAGES is False
+
+
+def test_damaged_bytes_anywhere_are_told_or_decoded_but_never_raised(tmp_path: Path):
+    rng = np.random.default_rng(0)
+    for suffix in ("jpg", "png", "webp"):
+        path = image(tmp_path / f"1.{suffix}", size=32)
+        data = path.read_bytes()
+        for _ in range(150):
+            spoilt = bytearray(data)
+            for place in rng.integers(0, len(data), 3):
+                spoilt[place] = rng.integers(256)
+            path.write_bytes(spoilt)
+            frame = read_frame(path, 1)
+            assert (frame.pixels is None) == bool(frame.reason)
+
+
+def test_an_image_of_another_kind_is_told_whatever_it_is_called(tmp_path: Path):
+    Image.new("RGB", (4, 4)).save(tmp_path / "1.bmp")
+    (tmp_path / "1.bmp").rename(tmp_path / "1.jpg")
+    assert read_frame(tmp_path / "1.jpg", 1).reason == "not a JPEG, PNG or WebP image"
+
+
+def test_sixteen_bit_pixels_are_told_and_not_clipped(tmp_path: Path):
+    Image.fromarray(np.full((4, 4), 40_000, np.uint16)).save(tmp_path / "1.png")
+    assert read_frame(tmp_path / "1.png", 1).reason.startswith("pixels must have 8 bits a colour")
+
+
+@pytest.mark.parametrize("side", [9_000, 14_000])
+def test_a_decompression_bomb_is_told_and_not_raised(tmp_path: Path, side: int):
+    with_limit = Image.MAX_IMAGE_PIXELS
+    Image.new("1", (side, side)).save(tmp_path / "1.png")
+    assert "too many" in read_frame(tmp_path / "1.png", 1).reason
+    assert with_limit == Image.MAX_IMAGE_PIXELS
+
+
+def test_hashes_of_pieces_add_up_to_that_of_the_whole(tmp_path: Path):
+    for number in range(1, 6):
+        image(tmp_path / "v" / f"{number}.png", seed=number)
+    (video,) = find_videos([tmp_path]).videos.values()
+    whole = stat_hash(video.frames)
+    assert whole == (stat_hash(video.frames[:2]) + stat_hash(video.frames[2:])) % 2**128
+    assert whole != stat_hash(video.frames[:4])
+
+
+def test_content_hash_tells_number_and_bytes_apart():
+    assert len({input_hash(1, b"x"), input_hash(2, b"x"), input_hash(1, b"y")}) == 3
+
+
+def test_touching_a_file_changes_the_stat_hash_only(tmp_path: Path):
+    path = image(tmp_path / "v" / "1.png")
+    (before,) = find_videos([tmp_path]).videos.values()
+    content = read_frame(path, 1).input_hash
+    os.utime(path, ns=(1, 1))
+    (after,) = find_videos([tmp_path]).videos.values()
+    assert stat_hash(before.frames) != stat_hash(after.frames)
+    assert read_frame(path, 1).input_hash == content
