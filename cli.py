@@ -266,8 +266,9 @@ def temporal_train(
 @click.argument("run", type=_FOLDER)
 @click.option("--split", type=click.Choice(["train", "val", "test"]), required=True)
 @click.option("--out", type=_FILE, required=True, help="The prediction table to write (CSV).")
+@click.option("--list", "list_path", type=_FILE, help="Other test list than the labels store's.")
 @cache_option
-def temporal_predict(run: Path, split: str, out: Path, cache: Path) -> None:
+def temporal_predict(run: Path, split: str, out: Path, list_path: Path | None, cache: Path) -> None:
     """Predict every frame that a split lists, with the best model of a run.
 
     \b
@@ -276,7 +277,7 @@ def temporal_predict(run: Path, split: str, out: Path, cache: Path) -> None:
     """
     from .temporal.predict import predict
 
-    click.echo(predict(run, split, out, cache).text())
+    click.echo(predict(run, split, out, cache, list_path).text())
 
 
 @main.command()

@@ -25,7 +25,7 @@ from abaw.temporal.nets.frameworks import build_network
 from abaw.temporal.predictions import read_predictions
 from abaw.temporal.run_folder import open_embeddings, open_labels
 from abaw.temporal.score import rows_of, score_file
-from abaw.temporal.train import choice_value, train
+from abaw.temporal.train import _Best, choice_value, train
 
 from .made import (
     UNLABELLED,
@@ -244,6 +244,22 @@ def test_a_video_of_one_frame_trains(tmp_path: Path):
     )
     assert result.scores["CCC_V"] == 0.0
     assert result.scores["N"] == {"VA": 1, "EXPR": 1, "AU": 1}
+
+
+def test_the_best_epoch_is_kept_even_if_it_is_below_0_and_not_the_last(run):
+    best = _Best(frozenset(TASKS))
+    values = (-0.4, -0.1, 0.3, 0.2, 0.3)
+    tables = [replace(best_of(run), video=[str(n)]) for n in range(len(values))]
+    scored = [Scores(value, value, 0.0, 0.0, {}, {}, {}) for value in values]
+    found = [best.improves(n, *pair) for n, pair in enumerate(zip(scored, tables, strict=True))]
+    assert found == [True, True, True, False, False]
+    assert (best.epoch, best.value) == (2, 0.3)
+    assert best.predictions is tables[2]
+    assert best.scores is scored[2]
+
+
+def best_of(run):
+    return read_predictions(run.folder / "val_predictions.csv")
 
 
 def test_a_checkpoint_is_chosen_by_the_trained_tasks():
