@@ -116,6 +116,13 @@ def sample(out: Path, preset: str, seed: int | None, settings: tuple[str, ...]) 
     help="Seconds of work a kill can cost.",
 )
 @click.option(
+    "--every",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Take the first frame of each video and every N-th after it.",
+)
+@click.option(
     "--on-error",
     type=click.Choice(["record", "fail"]),
     default="record",
