@@ -19,12 +19,12 @@ from abaw.core.provenance import cpu_name
 from abaw.extract import EmbeddingRequest, RunOptions, load_backbone, run
 from abaw.sample import SampleSettings, write_sample
 
-REPEATS = 7
+REPEATS = 5
 BATCH_SIZES = (8, 16, 32)
-N_BARE = 192
+N_BARE = 64
 """Frames of one timing of the bare forward; a multiple of every batch size."""
 REQUEST = EmbeddingRequest(name="bench", backbone="densenet121", weights="random:0")
-SAMPLE = SampleSettings(n_train_videos=8, n_val_videos=1, n_test_videos=0, frames=288)
+SAMPLE = SampleSettings(n_train_videos=3, n_val_videos=1, n_test_videos=0, frames=60)
 
 
 def bare_rate(module: torch.nn.Module, size: int, batch_size: int) -> float:

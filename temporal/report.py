@@ -35,15 +35,15 @@ def score_table(runs: Sequence[Path], cache: Path) -> str:
     constant = constant_scores(rows_of(labels.table, "train"), rows_of(labels.table, "val"))
     rows = [("constant", *_figures(constant.to_dict()))]
     for name, one in zip(_names(runs, facts), facts, strict=True):
-        mark = ["  random weights"] if one["random_weights"] else []
-        rows.append((name, *_figures(one["scores"]), *mark))
+        rows.append((name, *_figures(one["scores"])))
     width = max(len(row[0]) for row in rows)
     head = f"{'':{width}}" + "".join(f"{key:>9}" for key in _KEYS)
     lines = [head, *(f"{row[0]:{width}}" + "".join(f"{c:>9}" for c in row[1:]) for row in rows)]
     random = sorted({n for one in facts for n, s in one["stores"].items() if _is_random(s)})
     if random:
         lines.append(
-            f"RANDOM WEIGHTS: {', '.join(random)} come from networks that have learnt nothing"
+            f"RANDOM WEIGHTS: {', '.join(random)} {'come' if len(random) > 1 else 'comes'} from "
+            f"networks that have learnt nothing"
         )
     return "\n".join(lines)
 
