@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.names import check_embedding_name, check_video_id
+from .admission import check_frames, check_range, check_same_spec, to_stored
 from .backend import Backend, new_part_name, read_trees, remove_abandoned
 from .catalog import Catalog, Entry, Failure, Piece, VideoState, newest, tree_spec
 from .compaction import compact
-from .errors import CacheError, FingerprintError
+from .errors import CacheError
 from .index import EntryValues, StoreHead, write_index, write_rows_room
 from .locate import backend_of, check_free
 from .schema import HASH_MODULUS, Array, rows_checksum
@@ -229,10 +230,10 @@ class StoreWriter:
         self._check_open()
         frame = np.asarray(frame)
         embedding = np.asarray(embedding)
-        _check_range(
+        check_range(
             video, version, source_start, source_length, source_total, len(frame) + len(failures)
         )
-        _check_frames(video, frame, failures)
+        check_frames(video, frame, failures)
         if embedding.shape != (len(frame), self.spec.dim):
             message = (
                 f"embedding of {video!r} must be {(len(frame), self.spec.dim)}, one row a frame, "
@@ -349,80 +350,4 @@ class StoreWriter:
     def _check_open(self) -> None:
         if not self._is_open:
             message = f"the writer of {self.path} is closed"
-            raise ValueError(message)
-
-
-def check_same_spec(path: Path, stored: EmbeddingSpec, asked: EmbeddingSpec) -> None:
-    """Raise FingerprintError, naming fields and both values, unless the specs are the same."""
-    if stored.fingerprint == asked.fingerprint:
-        return
-    differing = "; ".join(
-        f"{name} is {mine!r} in the store and {theirs!r} asked for"
-        for name, mine, theirs in stored.differences(asked)
-    )
-    message = (
-        f"{path} holds another embedding: {differing}; give the new one another --name, or remove "
-        f"{path} to replace it"
-    )
-    raise FingerprintError(message)
-
-
-def to_stored(
-    video: str, frame: NDArray[np.integer[Any]], embedding: NDArray[Any], dtype: str
-) -> Array:
-    """Return the embeddings in the stored type, little-endian and contiguous.
-
-    Raises:
-        CacheError: a number is not finite, or is beyond float16; the message names video, frame,
-            dimension and value.
-    """
-    if not np.isfinite(embedding).all():
-        row, column = map(int, np.argwhere(~np.isfinite(embedding))[0])
-        message = (
-            f"embeddings must be finite, but dimension {column} of frame {int(frame[row])} of "
-            f"video {video!r} is {embedding[row, column]}; check the weights and --precision"
-        )
-        raise CacheError(message)
-    with np.errstate(over="ignore"):
-        stored = np.array(embedding, np.dtype(dtype).newbyteorder("<"), order="C")
-    if not np.isfinite(stored).all():
-        row, column = map(int, np.argwhere(~np.isfinite(stored))[0])
-        message = (
-            f"embeddings stored as {dtype} must be within +-{np.finfo(dtype).max:g}, but dimension "
-            f"{column} of frame {int(frame[row])} of video {video!r} is "
-            f"{embedding[row, column]:g}; use --set dtype=float32"
-        )
-        raise CacheError(message)
-    return stored
-
-
-def _check_range(
-    video: str, version: int, start: int, length: int, total: int, n_frames: int
-) -> None:
-    is_range = start >= 0 and start + length <= total and (length >= 1 or total == 0)
-    if not is_range or version < 1:
-        message = (
-            f"a piece of {video!r} must lie in its {total} source frames and have a version of at "
-            f"least 1, but is {start}+{length} of version {version}"
-        )
-        raise ValueError(message)
-    if n_frames != length:
-        message = (
-            f"the readable and the failed frames of a piece of {video!r} must be its {length} "
-            f"source frames, but are {n_frames}"
-        )
-        raise ValueError(message)
-
-
-def _check_frames(video: str, frame: NDArray[np.integer[Any]], failures: Sequence[Failure]) -> None:
-    numbers = frame.astype(np.int64)
-    if frame.ndim != 1 or np.any(np.diff(numbers) <= 0):
-        message = f"frame numbers of {video!r} must be 1-D and strictly rising, but are {frame}"
-        raise ValueError(message)
-    if len(numbers) and not (numbers[0] >= -(2**31) and numbers[-1] < 2**31):
-        message = f"frame numbers of {video!r} must fit int32, but are {numbers[0]}..{numbers[-1]}"
-        raise ValueError(message)
-    for failure in failures:
-        if failure.video != video or failure.frame in numbers:
-            message = f"{failure} must be a frame of {video!r} that has no embedding"
             raise ValueError(message)
