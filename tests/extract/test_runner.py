@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -402,7 +403,13 @@ def test_an_interrupted_run_keeps_what_it_computed(tmp_path: Path, number: int):
     command = [sys.executable, "-m", "abaw", "extract", str(tree), "--backbone", "denseface"]
     command += ["--weights", "random:0", "--name", "face", "--cache", str(tmp_path / "c")]
     command += ["--batch-size", "8", "--device", "cpu", "--precision", "fp32"]
-    process = subprocess.Popen(command, env=ONE_THREAD, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        command,
+        env=ONE_THREAD,
+        stderr=subprocess.PIPE,
+        # Begun in the background of a shell, tests ignore SIGINT, and so would this process.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+    )
     seen = b""
     while not re.search(rb" [1-9]\d*/300 ", seen):  # the bar shows that a batch is done
         more = process.stderr.read1()
