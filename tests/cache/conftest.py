@@ -154,7 +154,11 @@ def kit():
     return Kit
 
 
-@pytest.fixture(params=[".h5", ".zarr"], ids=["h5", "zarr"])
+ZARR = pytest.param(".zarr", marks=pytest.mark.heavy)
+"""A Zarr tree is eighty small files: `make check` leaves these out, `make test` runs them all."""
+
+
+@pytest.fixture(params=[".h5", ZARR], ids=["h5", "zarr"])
 def suffix(request) -> str:
     return request.param
 
