@@ -98,6 +98,7 @@ def sample(out: Path, preset: str, seed: int | None, settings: tuple[str, ...]) 
     help="Form of new stores.",
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps.")
+@click.option("--devices", help="Several devices, a process each: 0,1,2 (CUDA) or cpu,cpu.")
 @click.option(
     "--precision",
     type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
@@ -129,7 +130,12 @@ def sample(out: Path, preset: str, seed: int | None, settings: tuple[str, ...]) 
     show_default=True,
     help="What an unreadable frame does.",
 )
-@click.option("--dry-run", is_flag=True, help="Say per video what would be done, and why.")
+@click.option("--shard", metavar="I/N", help="This job's part of the videos, like 1/4.")
+@click.option("--prune", is_flag=True, help="Drop stored videos that are in none of FRAMES.")
+@click.option("--compile", is_flag=True, help="Run networks through torch.compile.")
+@click.option(
+    "--dry-run", is_flag=True, help="Say per video what would be done, why, and how long it takes."
+)
 @quiet_option
 def extract(
     trees: tuple[Path, ...],
@@ -142,6 +148,8 @@ def extract(
     only: tuple[str, ...],
     cache: Path,
     quiet: bool,
+    devices: str | None,
+    shard: str | None,
     **run_flags: Any,  # noqa: ANN401
 ) -> None:
     """Stage 1: run backbones over every face frame in FRAMES once, into the cache.
@@ -153,10 +161,15 @@ def extract(
       abaw extract data/cropped_aligned --backbone densenet121 --weights random:0
       abaw extract data/cropped_aligned --config embeddings.yaml
     """
-    from .extract import RunOptions, requests_from_command, run
+    from .extract import RunOptions, parse_devices, parse_shard, requests_from_command, run
 
     requests = requests_from_command(backbone, weights, name, licence, settings, config, only)
-    summary = run(trees, requests, cache, RunOptions(**run_flags), progress=not quiet)
+    options = RunOptions(
+        devices=parse_devices(devices) if devices else (),
+        shard=parse_shard(shard) if shard else None,
+        **run_flags,
+    )
+    summary = run(trees, requests, cache, options, progress=not quiet)
     click.echo(summary.text())
     summary.raise_for_unreadable_videos()
 

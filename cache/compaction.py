@@ -1,6 +1,6 @@
 """All parts of a store made one tree, sorted by video."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +18,25 @@ _BLOCK_BYTES = 16 << 20
 """Rows are copied in blocks of about this size, however long a video is."""
 
 
-def compact(backend: Backend, store: Path, head: StoreHead, *, wait: bool = True) -> bool:
+def compact(
+    backend: Backend,
+    store: Path,
+    head: StoreHead,
+    *,
+    drop: Collection[str] = (),
+    wait: bool = True,
+) -> bool:
     """Replace the trees of a store by one; returns whether that was done.
 
     A complete video becomes one entry. Pieces of a newer, incomplete version are carried over as
     they are, so nothing that was written is lost. Parts that appear meanwhile stay parts.
 
     Args:
+        backend: of the store.
+        store: its path.
+        head: what the new tree says of itself.
+        drop: ids of videos to leave out. A kill after the new tree is in place and before the old
+            parts are gone can leave them visible; dropping them again then ends it.
         wait: if another process compacts the store, wait for it; else return False.
 
     Raises:
@@ -35,11 +47,11 @@ def compact(backend: Backend, store: Path, head: StoreHead, *, wait: bool = True
         if not is_ours:
             return False
         parts = backend.list_parts(store)
-        if parts:
+        if parts or drop:
             trees = read_trees(backend, store, map_rows=True)
             catalog = Catalog(trees)
             with backend.write_base(store) as writer:
-                _write_all(writer, catalog, head)
+                _write_all(writer, catalog, head, drop)
             merged = {tree.path for tree in trees}
             for part in parts:
                 if part in merged:
@@ -49,10 +61,12 @@ def compact(backend: Backend, store: Path, head: StoreHead, *, wait: bool = True
         return True
 
 
-def _write_all(writer: TreeWriter, catalog: Catalog, head: StoreHead) -> None:
+def _write_all(
+    writer: TreeWriter, catalog: Catalog, head: StoreHead, drop: Collection[str]
+) -> None:
     plan: list[tuple[str, list[Entry]]] = []
     versions: dict[str, set[int]] = {}
-    for video in sorted(catalog.by_video):
+    for video in sorted(catalog.by_video.keys() - set(drop)):
         entries = catalog.entries(video)
         whole = newest_complete(entries)
         if whole is not None:

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -317,14 +317,17 @@ class StoreWriter:
         if len(parts) + 1 >= MAX_PARTS:
             compact(self._backend, self.path, self._head, wait=False)
 
-    def compact(self) -> None:
+    def compact(self, *, drop: Collection[str] = ()) -> None:
         """Commit, then make all parts of the store, other writers' too, one file or group.
+
+        Args:
+            drop: ids of videos that are left out.
 
         Raises:
             CorruptStoreError: rows do not have their checksum; nothing is changed.
         """
         self.flush()
-        compact(self._backend, self.path, self._head)
+        compact(self._backend, self.path, self._head, drop=drop)
 
     def close(self) -> None:
         """Commit what was added and end; a second call does nothing."""

@@ -139,3 +139,28 @@ def autocast(device: torch.device, precision: Precision) -> Iterator[None]:
         return
     with torch.autocast(device.type, dtype=_DTYPE[precision]):
         yield
+
+
+@contextmanager
+def plain_arithmetic() -> Iterator[None]:
+    """Run the block with numbers below the normal range as 0, and with fp32 that is fp32.
+
+    Subnormal numbers take a CPU a hundred times as long; published face networks hold thousands of
+    them among their weights. On CUDA, convolutions that are asked for in fp32 would run in TF32,
+    and an algorithm could be chosen anew in each process.
+    """
+    cudnn, flushed = torch.backends.cudnn, _flushes()
+    before = cudnn.allow_tf32, cudnn.benchmark, cudnn.deterministic
+    torch.set_flush_denormal(True)
+    cudnn.allow_tf32, cudnn.benchmark, cudnn.deterministic = False, False, True
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(flushed)
+        cudnn.allow_tf32, cudnn.benchmark, cudnn.deterministic = before
+
+
+def _flushes() -> bool:
+    """Return whether this thread takes numbers below the normal range for 0."""
+    smallest = torch.full((1,), torch.finfo(torch.float32).tiny)
+    return not bool((smallest / 2).item())

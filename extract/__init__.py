@@ -3,7 +3,7 @@
 from .backbones import backbones_text, list_backbones, load_backbone
 from .errors import ExtractError, FramesError, WeightsError
 from .interrupt import InterruptedRunError
-from .options import RunOptions
+from .options import RunOptions, Shard, parse_devices, parse_shard
 from .requests import EmbeddingRequest, read_requests, requests_from_command
 from .runner import run
 from .summary import EmbeddingSummary, ExtractSummary
@@ -16,10 +16,13 @@ __all__ = [
     "FramesError",
     "InterruptedRunError",
     "RunOptions",
+    "Shard",
     "WeightsError",
     "backbones_text",
     "list_backbones",
     "load_backbone",
+    "parse_devices",
+    "parse_shard",
     "read_requests",
     "requests_from_command",
     "run",

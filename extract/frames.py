@@ -62,6 +62,10 @@ class FrameSet:
         """Number of frame images, readable or not."""
         return sum(len(video.frames) for video in self.videos.values())
 
+    def only(self, videos: Iterable[str]) -> "FrameSet":
+        """Return the set with these videos alone, in order of id."""
+        return FrameSet({video: self.videos[video] for video in sorted(videos)}, self.n_stray)
+
 
 def find_videos(trees: Sequence[Path], *, every: int = 1) -> FrameSet:
     """Return the videos of all trees as one set.

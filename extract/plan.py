@@ -5,27 +5,36 @@ from concurrent.futures import Executor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import torch
 from PIL import features
-from tqdm import tqdm
 
-from ..cache import EmbeddingStore, StoreMissingError, StoreWriter, open_store
-from ..core.device import resolve_device, resolve_precision
+from ..cache import EmbeddingSpec, EmbeddingStore, StoreMissingError, StoreWriter, open_store
+from ..core.device import resolve_device
 from ..core.errors import UsageError
 from ..core.provenance import cpu_name, git_commit, now
-from .backbones import LoadedBackbone, load_backbone
-from .batches import BATCH_MULTIPLE, RunSettings
+from .backbones import LoadedBackbone, can_share, load_backbones
 from .frames import FrameSet
+from .lane import RunSettings
 from .options import RunOptions
+from .progress import shown
 from .requests import EmbeddingRequest
+from .settings import check_is_fast, run_settings
 from .staleness import SourceHashes, Work, find_work
 
-_BATCH_SIZE: Final = {"cpu": 16, "cuda": 128, "mps": 32}
-_SUFFIX: Final = {"hdf5": ".h5", "zarr": ".zarr"}
-_SILENT_SECONDS: Final = 2.0
-"""Looking for changes that takes longer shows a progress bar."""
+_SUFFIX = {"hdf5": ".h5", "zarr": ".zarr"}
+
+
+@dataclass(frozen=True)
+class StoredState:
+    """What a store says of itself before a run."""
+
+    spec: EmbeddingSpec
+    provenance: dict[str, Any]
+    run_settings: dict[str, Any]
+    precisions: dict[str, str]
+    """Video -> what it was computed in; of a dry run only."""
 
 
 @dataclass
@@ -36,18 +45,23 @@ class Job:
     loaded: LoadedBackbone
     path: Path
     """Of the store."""
-    stored: dict[str, Any] | None
-    """Run settings that the store was begun with; None if there is no store yet."""
+    stored: StoredState | None
+    """None if there is no store yet."""
     settings: RunSettings
     writer: StoreWriter | None = None
-    """None in a dry run without a store."""
+    """None in a dry run without a store, or with one of another embedding."""
     works: dict[str, Work] = field(default_factory=dict)
-    """Video -> what is to do, for every video of the trees."""
+    """Video -> what is to do, for every video of this run."""
 
     @property
     def n_frames(self) -> int:
         """Source frames to go through."""
         return sum(work.n_frames for work in self.works.values())
+
+    @property
+    def differences(self) -> list[tuple[str, Any, Any]]:
+        """Fields of the identity that differ: (name, in the store, asked for)."""
+        return self.stored.spec.differences(self.loaded.spec) if self.stored else []
 
 
 def plan_jobs(
@@ -69,7 +83,7 @@ def plan_jobs(
         requests: the embeddings.
         cache: folder of the stores.
         options: how to run.
-        frames: the videos there are.
+        frames: the videos to bring up to date.
         pool: reads files whose sizes or times differ from those stored.
         stack: closes the stores.
         progress: show a bar if looking for changes takes long.
@@ -78,33 +92,41 @@ def plan_jobs(
         AbawError: a network, a store or a setting is not as needed.
     """
     _check_distinct(requests)
-    device = resolve_device(options.device)
+    device = resolve_device(options.devices[0] if options.devices else options.device)
     jobs = []
-    for request in requests:
-        loaded = load_backbone(request)
+    for request, loaded in zip(requests, load_backbones(requests), strict=True):
         path, stored = _find_store(cache, request.name, options)
-        settings = _run_settings(path, stored or {}, device, options)
+        begun = stored.run_settings if stored else {}
+        settings = run_settings(path, begun, device, options)
         jobs.append(Job(request.name, loaded, path, stored, settings))
     for job in sorted(jobs, key=lambda job: job.stored is None):
-        if job.stored is not None or not options.dry_run:
+        if not options.dry_run or (job.stored is not None and not job.differences):
             job.writer = stack.enter_context(_open_writer(job, options))
     hashes = SourceHashes(pool)
-    videos = tqdm(
-        frames.videos.values(),
-        desc="looking for changes",
-        unit="video",
-        delay=_SILENT_SECONDS,
-        leave=False,
-        disable=not progress,
-    )
+    videos = shown(frames.videos.values(), "looking for changes", "video", is_shown=progress)
     for source in videos:
         for job in jobs:
             state = job.writer.state(source.video) if job.writer else None
             job.works[source.video] = find_work(state, source, hashes)
     for job in jobs:
-        if job.n_frames and job.stored is not None:
-            _check_is_fast(job, device, options)
+        if job.n_frames and job.stored is not None and not options.dry_run:
+            check_is_fast(job.path, job.settings, job.stored.run_settings, device, options)
     return jobs
+
+
+def lane_groups(jobs: Sequence[Job]) -> list[list[Job]]:
+    """Return the jobs with work, those together that one forward pass of one network serves."""
+    groups: list[list[Job]] = []
+    for job in jobs:
+        if not job.n_frames:
+            continue
+        for group in groups:
+            if can_share(group[0].loaded, job.loaded) and group[0].settings == job.settings:
+                group.append(job)
+                break
+        else:
+            groups.append([job])
+    return groups
 
 
 def _check_distinct(requests: Sequence[EmbeddingRequest]) -> None:
@@ -119,54 +141,23 @@ def _check_distinct(requests: Sequence[EmbeddingRequest]) -> None:
         seen.add(request.name.lower())
 
 
-def _find_store(cache: Path, name: str, options: RunOptions) -> tuple[Path, dict[str, Any] | None]:
-    """Return where a store is, or will be, and the run settings it was begun with."""
+def _find_store(cache: Path, name: str, options: RunOptions) -> tuple[Path, StoredState | None]:
+    """Return where a store is, or will be, and what is in it."""
     try:
         with open_store(cache / name) as store:
-            settings = store.run_settings if isinstance(store, EmbeddingStore) else {}
-            return store.path, settings
+            if not isinstance(store, EmbeddingStore):
+                message = (
+                    f"{store.path} must be a store of embeddings, but holds labels; choose "
+                    f"another --name"
+                )
+                raise UsageError(message)
+            precisions = {}
+            if options.dry_run:
+                precisions = {video: store[video].precision for video in store}
+            state = StoredState(store.spec, store.provenance, store.run_settings, precisions)
+            return store.path, state
     except StoreMissingError:
         return cache / f"{name}{_SUFFIX[options.store]}", None
-
-
-def _run_settings(
-    path: Path, stored: dict[str, Any], device: torch.device, options: RunOptions
-) -> RunSettings:
-    """Return the settings a store was begun with, unless others are asked for."""
-    text = options.precision
-    precision = resolve_precision(
-        stored.get("precision", "auto") if text == "auto" else text, device
-    )
-    begun = stored.get("precision", precision)
-    if precision != begun and not options.allow_precision:
-        message = (
-            f"{path} was begun in {begun}, but {precision} was asked for; leave --precision out, "
-            f"or add --allow-precision to have both in one store"
-        )
-        raise UsageError(message)
-    default = stored.get("batch_size", _BATCH_SIZE.get(device.type, BATCH_MULTIPLE))
-    batch_size = int(options.batch_size or default)
-    return RunSettings(
-        device=str(device),
-        precision=precision,
-        batch_size=-(-batch_size // BATCH_MULTIPLE) * BATCH_MULTIPLE,
-        threads=int(stored.get("threads", torch.get_num_threads())),
-    )
-
-
-def _check_is_fast(job: Job, device: torch.device, options: RunOptions) -> None:
-    """Refuse to go on silently in a precision that another kind of device was fast at."""
-    begun_on = torch.device((job.stored or {}).get("device", str(device)))
-    if options.precision != "auto" or begun_on.type == device.type:
-        return
-    fast = resolve_precision("auto", device)
-    if job.settings.precision not in {"fp32", fast}:
-        message = (
-            f"{job.path} was begun in {job.settings.precision} on {begun_on.type}, but {device} is "
-            f"fast in {fast}; add --precision {fast} --allow-precision to have both in one store, "
-            f"or --precision {job.settings.precision} to go on as it was begun, slowly"
-        )
-        raise UsageError(message)
 
 
 def _open_writer(job: Job, options: RunOptions) -> StoreWriter:

@@ -1,32 +1,25 @@
-"""Stage 1: every frame is decoded once, whatever number of embeddings is made of it."""
+"""Stage 1: brings the stores of embeddings up to date with trees of frames."""
 
+import sys
 import time
-from collections import deque
-from collections.abc import Generator, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Final, NamedTuple
 
-import torch
-from tqdm import tqdm
-
-from ..cache import EmbeddingStore, StoreWriter, open_store
-from .batches import EmbeddingLane, Item
-from .decode import DecodedFrame, read_frame
-from .errors import FramesError
-from .frames import FrameSet, SourceVideo, find_videos
-from .interrupt import InterruptedRunError, StopSignal
+from ..cache import EmbeddingStore, open_store
+from .compute import Done, compute, positions
+from .explain import explain_job
+from .frames import FrameSet, find_videos
+from .interrupt import InterruptedRunError
 from .options import RunOptions
 from .plan import Job, plan_jobs
+from .probe import probe_rate
+from .progress import ProgressBar
 from .requests import EmbeddingRequest
-from .staleness import Work
+from .shards import part_of
 from .summary import EmbeddingSummary, ExtractSummary
-
-_AHEAD_BATCHES: Final = 4
-"""Decoded frames that wait, in batches of the largest lane."""
-_AHEAD_BYTES: Final = 1 << 29
-"""The same in bytes: big frames wait in smaller number."""
+from .workers import check_devices, compute_on_devices
 
 
 def run(
@@ -54,112 +47,90 @@ def run(
         InterruptedRunError: after Ctrl-C or SIGTERM, with everything computed committed.
     """
     start = time.perf_counter()
+    check_devices(options.devices)
     frames = find_videos(trees, every=options.every)
-    done = _Done({}, 0)
+    mine = part_of(frames, options.shard)
+    done, rate = Done(), 0.0
     try:
         with ExitStack() as stack:
             pool = stack.enter_context(ThreadPoolExecutor(options.n_workers, "decode"))
-            jobs = plan_jobs(requests, cache, options, frames, pool, stack, progress=progress)
-            if not options.dry_run:
-                done = _compute(jobs, frames, pool, options, progress=progress)
-                for job in jobs:
-                    if job.writer and (job.name in done.lanes or _has_parts(job.path)):
-                        job.writer.compact()
+            jobs = plan_jobs(requests, cache, options, mine, pool, stack, progress=progress)
+            if options.dry_run:
+                _note("measuring the speed", is_shown=progress and any(j.n_frames for j in jobs))
+                rate = probe_rate(jobs, mine, pool, options)
+            else:
+                done = _computed(jobs, mine, requests, cache, options, pool, progress=progress)
+                _tidy(jobs, frames, done, options)
     except KeyboardInterrupt:
         message = "interrupted: what was committed is kept; run the same command to go on"
         raise InterruptedRunError(message) from None
     summary = ExtractSummary(
-        embeddings=[_summary(job, frames, done, is_dry=options.dry_run) for job in jobs],
-        n_videos=len(frames.videos),
-        n_source_frames=frames.n_frames,
+        embeddings=[_summary(job, frames, mine, done, options) for job in jobs],
+        n_videos=len(mine.videos),
+        n_source_frames=mine.n_frames,
         n_stray=frames.n_stray,
         n_decoded=done.n_decoded,
         seconds=time.perf_counter() - start,
         is_dry=options.dry_run,
+        shares=done.meter.text(),
+        shard=str(options.shard or ""),
+        probe_rate=rate,
+        n_to_decode=sum(len(positions(jobs, video)) for video in mine.videos),
     )
     if options.on_error == "fail":
         summary.raise_for_failures()
     return summary
 
 
-class _Done(NamedTuple):
-    """What `_compute` did."""
-
-    lanes: dict[str, EmbeddingLane]
-    """By name of the embedding; only those that had work."""
-    n_decoded: int
+def _note(text: str, *, is_shown: bool) -> None:
+    if is_shown:
+        print(text, file=sys.stderr)
 
 
-def _compute(
+def _computed(
     jobs: list[Job],
-    frames: FrameSet,
-    pool: ThreadPoolExecutor,
+    mine: FrameSet,
+    requests: Sequence[EmbeddingRequest],
+    cache: Path,
     options: RunOptions,
+    pool: ThreadPoolExecutor,
     *,
     progress: bool,
-) -> _Done:
-    """Decode what any job needs, once, and give each frame to the jobs that need it."""
-    lanes: list[tuple[EmbeddingLane, dict[str, Work]]] = []
-    by_name: dict[str, EmbeddingLane] = {}
+) -> Done:
+    """Compute what the jobs need, here or on several devices."""
+    names = [job.name for job in jobs if job.n_frames]
+    if not names:
+        return Done()
+    with ProgressBar("+".join(names), is_shown=progress) as bar:
+        if options.devices:
+            return compute_on_devices(jobs, mine, requests, cache, options, bar)
+        return compute(jobs, mine, pool, options, bar)
+
+
+def _absent(job: Job, frames: FrameSet) -> frozenset[str]:
+    """Return the stored videos that are in none of the trees."""
+    return frozenset(job.writer.videos if job.writer else ()) - frames.videos.keys()
+
+
+def _tidy(jobs: list[Job], frames: FrameSet, done: Done, options: RunOptions) -> None:
+    """Make stores that are complete one file, without the videos that `--prune` drops."""
     for job in jobs:
-        if job.writer and job.n_frames:
-            by_name[job.name] = EmbeddingLane(job.loaded, job.writer, job.settings)
-            lanes.append((by_name[job.name], job.works))
-    if not lanes:
-        return _Done({}, 0)
-    works = [job.works for job in jobs]
-    n_ahead = _AHEAD_BATCHES * max(lane.settings.batch_size for lane in by_name.values())
-    bar = tqdm(
-        total=sum(len(_positions(works, video)) for video in frames.videos),
-        unit="frame",
-        desc="+".join(by_name),
-        disable=not progress,
-        smoothing=0.05,
-    )
-    n_decoded = 0
-    decoded = _decoded(_needed(works, frames), pool, n_ahead, 2 * options.n_workers)
-    with bar, StopSignal() as stop, _threads_restored():
-        for source, position, frame in decoded:
-            if frame.reason and options.on_error == "fail":
-                message = (
-                    f"every frame must be readable with --on-error fail, but "
-                    f"{source.path(position)} is not: {frame.reason}"
-                )
-                raise FramesError(message)
-            for lane, lane_works in lanes:
-                work = lane_works[source.video]
-                if any(begin <= position < end for begin, end in work.ranges):
-                    lane.push(Item(source, work.version, position, frame))
-            n_decoded += 1
-            bar.update()
-            if stop.number is not None:
-                decoded.close()
-                _keep(list(by_name.values()))
-                message = (
-                    f"interrupted after {n_decoded:,} of {bar.total:,} frames: what was computed "
-                    f"is kept; run the same command to go on"
-                )
-                raise InterruptedRunError(message, stop.number)
-        for lane, _ in lanes:
-            lane.finish()
-    return _Done(by_name, n_decoded)
+        if job.writer is None:
+            continue
+        dropped = _absent(job, frames) if options.prune else frozenset()
+        job.writer.flush()
+        is_last = options.shard is None or _is_complete(job, frames)
+        if dropped or (is_last and (done.n_frames.get(job.name) or _has_parts(job.path))):
+            job.writer.compact(drop=dropped)
 
 
-def _keep(lanes: list[EmbeddingLane]) -> None:
-    for lane in lanes:
-        lane.drain()
-        lane.writer.flush()
-
-
-@contextmanager
-def _threads_restored() -> Iterator[None]:
-    """Leave torch's number of threads as it was: lanes set their own."""
-    before = torch.get_num_threads()
-    try:
-        yield
-    finally:
-        if torch.get_num_threads() != before:
-            torch.set_num_threads(before)
+def _is_complete(job: Job, frames: FrameSet) -> bool:
+    """Return whether a store holds every video of the trees: other shards have ended too."""
+    with open_store(job.path) as store:
+        if not isinstance(store, EmbeddingStore):
+            return False
+        known = set(store.videos) | {failure.video for failure in store.failures}
+        return frames.videos.keys() <= known
 
 
 def _has_parts(path: Path) -> bool:
@@ -167,78 +138,37 @@ def _has_parts(path: Path) -> bool:
         return isinstance(store, EmbeddingStore) and store.n_parts > 0
 
 
-def _positions(works: list[dict[str, Work]], video: str) -> list[int]:
-    """Return the positions of a video's frames that any embedding needs, rising."""
-    ranges = {cut for work in works for cut in work[video].ranges}
-    if len(ranges) == 1:
-        return list(range(*ranges.pop()))
-    return sorted({position for cut in ranges for position in range(*cut)})
-
-
-def _needed(works: list[dict[str, Work]], frames: FrameSet) -> Iterator[tuple[SourceVideo, int]]:
-    """Yield every (video, position) that is needed, in the order of videos and frames."""
-    for video, source in frames.videos.items():
-        for position in _positions(works, video):
-            yield source, position
-
-
-def _decoded(
-    needed: Iterator[tuple[SourceVideo, int]],
-    pool: ThreadPoolExecutor,
-    n_most: int,
-    n_least: int,
-) -> Generator[tuple[SourceVideo, int, DecodedFrame]]:
-    """Yield the frames in order while later ones are being decoded.
-
-    At most `n_most` wait, fewer if they are big, but at least `n_least`, so that all threads have
-    work.
-    """
-    waiting: deque[tuple[SourceVideo, int, Future[DecodedFrame]]] = deque()
-    n_ahead = n_most
-    try:
-        for source, position in needed:
-            number = source.frames[position].number
-            future = pool.submit(read_frame, source.path(position), number)
-            waiting.append((source, position, future))
-            while len(waiting) >= n_ahead:
-                first, place, future = waiting.popleft()
-                frame = future.result()
-                if frame.pixels is not None:
-                    n_ahead = max(n_least, min(n_most, _AHEAD_BYTES // frame.pixels.nbytes))
-                yield first, place, frame
-        while waiting:
-            first, place, future = waiting.popleft()
-            yield first, place, future.result()
-    finally:
-        for _, _, future in waiting:
-            future.cancel()
-
-
-def _summary(job: Job, frames: FrameSet, done: _Done, *, is_dry: bool) -> EmbeddingSummary:
+def _summary(
+    job: Job, frames: FrameSet, mine: FrameSet, done: Done, options: RunOptions
+) -> EmbeddingSummary:
     """Return what was done for one embedding, from its store as it is now."""
+    spec = job.loaded.spec
     summary = EmbeddingSummary(
         name=job.name,
         path=job.path,
         is_random=job.loaded.provenance.get("objective") == "random",
         precision=job.settings.precision,
         works=list(job.works.values()),
+        n_row_bytes=spec.dim * (2 if spec.dtype == "float16" else 4),
+        n_forward=done.n_forward.get(job.name, 0),
+        n_frames=done.n_frames.get(job.name, 0),
     )
-    lane = done.lanes.get(job.name)
-    if lane is not None:
-        summary.n_forward, summary.n_frames = lane.n_forward, lane.n_frames
     if job.writer is not None:
-        _add_stored(summary, job.writer, frames, is_dry=is_dry)
+        _add_stored(summary, job, frames, mine, options)
+    if options.dry_run:
+        summary.explanation = explain_job(job)
     return summary
 
 
 def _add_stored(
-    summary: EmbeddingSummary, writer: StoreWriter, frames: FrameSet, *, is_dry: bool
+    summary: EmbeddingSummary, job: Job, frames: FrameSet, mine: FrameSet, options: RunOptions
 ) -> None:
     with open_store(summary.path) as store:
         if not isinstance(store, EmbeddingStore):
             return
-        summary.n_absent = len(set(writer.videos) - frames.videos.keys())
-        summary.failures = [item for item in store.failures if item.video in frames.videos]
-        if not is_dry:
+        summary.failures = [item for item in store.failures if item.video in mine.videos]
+        if not options.dry_run:
             failed = {item.video for item in summary.failures}
             summary.unreadable_videos = sorted(failed - set(store.videos))
+    summary.n_absent = len(_absent(job, frames))
+    summary.n_pruned = summary.n_absent if options.prune else 0

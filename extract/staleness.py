@@ -80,10 +80,10 @@ def find_work(state: VideoState | None, source: SourceVideo, hashes: SourceHashe
     if state is None:
         return Work(source.video, 1, everything, "new")
     if state.source_total != n_frames:
-        reason = f"has {n_frames} frames, was extracted with {state.source_total}"
+        reason = f"input: has {n_frames} frames, was extracted with {state.source_total}"
         return Work(source.video, state.version + 1, everything, reason)
     if not all(_is_unchanged(piece, source, hashes) for piece in state.pieces):
-        return Work(source.video, state.version + 1, everything, "frames changed")
+        return Work(source.video, state.version + 1, everything, "input: frames changed")
     if state.complete:
         return Work(source.video, state.version, (), "current")
     missing = tuple(state.missing)

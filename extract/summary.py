@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tqdm import tqdm
+
 from ..cache import Failure
 from .errors import FramesError
 from .staleness import Work
@@ -21,8 +23,14 @@ class EmbeddingSummary:
     precision: str
     works: list[Work]
     """What was found to do, one per video of the trees."""
+    n_row_bytes: int
+    """Bytes of one stored embedding."""
     n_absent: int = 0
     """Videos of the store that are in none of the trees."""
+    n_pruned: int = 0
+    """How many of those were dropped, or would be."""
+    explanation: list[str] = field(default_factory=list)
+    """Of a dry run: the state of every video, and what of the identity differs."""
     n_forward: int = 0
     """Batches computed."""
     n_frames: int = 0
@@ -52,14 +60,17 @@ class EmbeddingSummary:
         random = " (RANDOM WEIGHTS)" if self.is_random else ""
         if is_dry:
             n_frames = sum(work.n_frames for work in self.works)
-            done = f"would compute {self.n_done} videos, {n_frames:,} frames"
+            size = tqdm.format_sizeof(n_frames * self.n_row_bytes, "B", 1024)
+            done = f"would compute {self.n_done} videos, {n_frames:,} frames, {size}"
         else:
             done = f"{self.n_done} videos computed, {self.n_frames:,} frames in {self.precision}"
         parts = [f"{self.n_current} current", done]
         if self.failures:
             parts.append(f"{self.n_failures} frames could not be read")
-        if self.n_absent:
-            parts.append(f"{self.n_absent} stored videos are in none of the trees")
+        if self.n_pruned:
+            parts.append(f"{self.n_pruned} stored videos {'would be ' if is_dry else ''}dropped")
+        if self.n_absent - self.n_pruned:
+            parts.append(f"{self.n_absent} stored videos are in none of the trees (--prune drops)")
         return f"{self.name}{random}: {', '.join(parts)} -> {self.path}"
 
 
@@ -76,19 +87,32 @@ class ExtractSummary:
     """Frame images read and decoded, once for all embeddings."""
     seconds: float
     is_dry: bool
+    shares: str = ""
+    """Where the time went, in words."""
+    shard: str = ""
+    """`2/4` if other jobs take the other videos."""
+    probe_rate: float = 0.0
+    """Of a dry run: frames/s that were measured."""
+    n_to_decode: int = 0
+    """Of a dry run: frame images that would be read."""
 
     def text(self) -> str:
         """Return the summary for people to read; a dry run names every video with work."""
         stray = f", {self.n_stray} other files left alone" if self.n_stray else ""
         rate = self.n_decoded / max(self.seconds, 1e-9)
-        speed = f"; {rate:,.0f} frames/s" if self.n_decoded else ""
-        head = f"{self.n_videos} videos, {self.n_source_frames:,} frames{stray}"
+        speed = f"; {rate:,.0f} frames/s ({self.shares})" if self.n_decoded else ""
+        shard = f" in shard {self.shard}" if self.shard else ""
+        head = f"{self.n_videos} videos{shard}, {self.n_source_frames:,} frames{stray}"
         lines = [f"{head}, {self.seconds:.1f} s{speed}"]
         for item in self.embeddings:
             lines.append(item.line(is_dry=self.is_dry))
-            if self.is_dry:
-                todo = [work for work in item.works if work.ranges]
-                lines += [f"  {w.video}: {w.n_frames} frames, {w.reason}" for w in todo]
+            lines += item.explanation
+        if self.probe_rate:
+            whole = tqdm.format_interval(self.n_to_decode / self.probe_rate)
+            lines.append(
+                f"{self.n_to_decode:,} frames to go at {self.probe_rate:,.0f} frames/s (measured "
+                f"on the first ones): about {whole}"
+            )
         return "\n".join(lines)
 
     def raise_for_failures(self) -> None:

@@ -1,7 +1,7 @@
 """What a backbone is: how it is built, started from a seed, and what it accepts."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -184,3 +184,8 @@ def _parse(kind: BackboneKind, key: str, value: object) -> object:
         )
         message = f"{key} of {kind.name} must be {needed}, but got {text!r}"
         raise UsageError(message) from None
+
+
+def forward_all(embedders: Sequence[Embedder], frames: torch.Tensor) -> list[torch.Tensor]:
+    """Return the embeddings (B, D) of each of `embedders`, which share one network."""
+    return [embedder(frames) for embedder in embedders]

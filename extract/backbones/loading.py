@@ -1,10 +1,10 @@
 """From a request to a network that is ready to run, with its identity and provenance."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
 
 from ...cache.spec import EmbeddingSpec
 from ...core.errors import AbawError, UsageError
@@ -19,7 +19,7 @@ class LoadedBackbone:
     """A frozen network on the CPU in float32, and what it is."""
 
     spec: EmbeddingSpec
-    module: nn.Module
+    module: Embedder
     """From normalised frames (B, C, S, S) to embeddings (B, D); in evaluation mode."""
     provenance: dict[str, Any]
     """Objective, source and licence of the weights; recorded, never compared."""
@@ -125,3 +125,13 @@ def _load_weights(
         if left_out:
             provenance["left_out"] = sorted({key.split(".")[0] for key in left_out})
     return content_hash(embedder.network.state_dict().items()), provenance
+
+
+def load_backbones(requests: Sequence[EmbeddingRequest]) -> list[LoadedBackbone]:
+    """Return `load_backbone` of each request."""
+    return [load_backbone(request) for request in requests]
+
+
+def can_share(one: LoadedBackbone, other: LoadedBackbone) -> bool:
+    """Return whether one forward pass gives both embeddings."""
+    return one is other

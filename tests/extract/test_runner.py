@@ -18,9 +18,9 @@ from PIL import Image
 from abaw.cache import FingerprintError, StoreWriter, open_store
 from abaw.core.errors import UsageError
 from abaw.extract import EmbeddingRequest, FramesError, RunOptions, load_backbone, run
-from abaw.extract.batches import EmbeddingLane
 from abaw.extract.decode import read_frame
 from abaw.extract.frames import find_videos, stat_hash
+from abaw.extract.lane import Lane
 
 VIDEOS = {"a": 37, "b/left": 5, "b/right": 1, "c": 18}
 
@@ -251,8 +251,8 @@ def test_a_dry_run_says_what_and_why_and_writes_nothing(tree: Path, tmp_path: Pa
     extract(tree, tmp_path / "c")
     (tree / "c" / "00003.png").write_bytes(b"x")
     text = extract(tree, tmp_path / "c", dry_run=True).text()
-    assert "c: 18 frames, frames changed" in text
-    assert "a:" not in text
+    assert "c: 18 frames, input: frames changed" in text
+    assert "a: current" in text
 
 
 class _StopError(Exception):
@@ -267,15 +267,15 @@ def test_a_run_broken_off_inside_a_video_goes_on_there(
 ):
     face = request("face", dtype=dtype)
     extract(tree, tmp_path / "whole", face, store=store)
-    push, pushed = EmbeddingLane.push, []
+    push, pushed = Lane.push, []
 
-    def stop_after_20(lane, item):
+    def stop_after_20(lane, *item):
         pushed.append(item)
         if len(pushed) == 21:
             raise _StopError
-        push(lane, item)
+        push(lane, *item)
 
-    monkeypatch.setattr(EmbeddingLane, "push", stop_after_20)
+    monkeypatch.setattr(Lane, "push", stop_after_20)
     with pytest.raises(_StopError):
         extract(tree, tmp_path / "c", face, store=store, commit_every=0.0)
     monkeypatch.undo()

@@ -1,0 +1,264 @@
+"""One network on its way through the frames: batches of one fixed shape in, rows out to stores."""
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Final, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..cache import Failure
+from ..core.device import Precision, autocast
+from .backbones import LoadedBackbone
+from .backbones.base import forward_all
+from .batches import PendingBatch, Pixels, to_device
+from .decode import DecodedFrame
+from .frames import HASH_MODULUS, UNREADABLE, SourceVideo, stat_hash
+from .meter import Meter
+from .preprocess import Preprocessor
+from .staleness import Work
+from .writing import BackgroundWriter
+
+_IN_FLIGHT: Final = 2
+"""Batches on a GPU that are not fetched: while one is computed, the next one is there."""
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """What must stay the same within a store, so that resumed equals uninterrupted."""
+
+    device: str
+    precision: Precision
+    batch_size: int
+    threads: int
+    """CPU threads of one operation; it decides the order of sums."""
+    compile: bool = False
+    """Whether the network runs through `torch.compile`, whose kernels sum in other orders."""
+
+
+@dataclass
+class Outlet:
+    """Where one embedding of a lane goes, and which frames it still needs."""
+
+    name: str
+    add: Callable[..., None]
+    """`StoreWriter.add`, or what stands for it."""
+    works: Mapping[str, Work]
+    n_frames: int = 0
+    """Frames embedded."""
+
+    def version(self, video: str, position: int) -> int:
+        """Return the version that a frame is needed for, or 0 if it is not needed."""
+        work = self.works[video]
+        for start, stop in work.ranges:
+            if start <= position < stop:
+                return work.version
+        return 0
+
+
+class _Item(NamedTuple):
+    """A source frame that waits for its row."""
+
+    source: SourceVideo
+    position: int
+    frame: DecodedFrame
+    """Without its pixels."""
+    versions: tuple[int, ...]
+    """For each outlet; 0 if it does not need the frame."""
+    row: int
+    """Number of its row, counted from the beginning; -1 for an unreadable frame."""
+
+
+class Lane:
+    """Runs one network over a stream of frames; each embedding taken of it is an outlet.
+
+    Every batch has the same shape: it fills across the borders of videos, and the last one is
+    padded. A frame's embedding so depends neither on its batch mates nor on where a run began.
+    While a batch is computed on a GPU, the next one is prepared; stores are written in the
+    background.
+
+    Args:
+        loaded: the embeddings, of one network and one preprocessing.
+        outlets: where they go, in the same order.
+        settings: device, precision, batch size and threads.
+        background: stores what is computed.
+        meter: where the time goes.
+    """
+
+    def __init__(
+        self,
+        loaded: Sequence[LoadedBackbone],
+        outlets: Sequence[Outlet],
+        settings: RunSettings,
+        background: BackgroundWriter,
+        meter: Meter,
+    ) -> None:
+        self.outlets = tuple(outlets)
+        self.settings = settings
+        self.n_forward = 0
+        """Batches computed."""
+        self._dims = [one.spec.dim for one in loaded]
+        self._background = background
+        self._meter = meter
+        self._device = torch.device(settings.device)
+        last = torch.channels_last if loaded[0].channels_last else torch.contiguous_format
+        self._memory_format = last
+        modules = [one.module.to(self._device).to(memory_format=last) for one in loaded]
+        forward: Callable[[torch.Tensor], list[torch.Tensor]] = partial(forward_all, modules)
+        self._forward = torch.compile(forward, dynamic=False) if settings.compile else forward
+        self._preprocess = Preprocessor(loaded[0].spec)
+        self._batch: list[Pixels] = []
+        self._items: deque[_Item] = deque()
+        self._in_flight: deque[PendingBatch] = deque()
+        self._rows: list[list[NDArray[np.float32]]] = [[] for _ in outlets]
+        self._first_row = 0
+        """Number of the first of `_rows`, counted from the beginning."""
+        self._n_rows = 0
+        """Rows in `_rows`."""
+        self._n_pushed = 0
+        """Readable frames so far."""
+
+    def push(self, source: SourceVideo, position: int, frame: DecodedFrame) -> None:
+        """Take the next frame, if any outlet needs it; it may complete a batch."""
+        versions = tuple(outlet.version(source.video, position) for outlet in self.outlets)
+        if not any(versions):
+            return
+        row = -1
+        if frame.pixels is not None:
+            self._batch.append(frame.pixels)
+            frame = frame._replace(pixels=None)
+            row = self._n_pushed
+            self._n_pushed += 1
+        self._items.append(_Item(source, position, frame, versions, row))
+        if len(self._batch) == self.settings.batch_size:
+            self._launch()
+
+    def drain(self) -> None:
+        """Hand what was computed to the stores; frames of a batch that is not full are dropped."""
+        while self._in_flight:
+            self._fetch()
+        self._hand_over()
+
+    def finish(self) -> None:
+        """Compute what is left, padded to a whole batch, and hand everything to the stores."""
+        if self._batch:
+            self._launch()
+        self.drain()
+
+    def _launch(self) -> None:
+        """Start a batch, then fetch the oldest if enough are in flight."""
+        with self._meter.timing("device"):
+            if self._device.type == "cpu" and torch.get_num_threads() != self.settings.threads:
+                torch.set_num_threads(self.settings.threads)
+            n_frames = len(self._batch)
+            with torch.inference_mode():
+                prepared = self._prepared(self._batch)
+                n_missing = self.settings.batch_size - n_frames
+                if n_missing:
+                    padding = prepared.new_zeros(n_missing, *prepared.shape[1:])
+                    prepared = torch.cat([prepared, padding])
+                prepared = prepared.contiguous(memory_format=self._memory_format)
+                with autocast(self._device, self.settings.precision):
+                    outputs = [output.float() for output in self._forward(prepared)]
+                self._in_flight.append(PendingBatch(outputs, n_frames))
+            self._batch = []
+            self.n_forward += 1
+            allowed = 0 if self._device.type == "cpu" else _IN_FLIGHT
+            while len(self._in_flight) > allowed:
+                self._fetch()
+        self._hand_over()
+
+    def _prepared(self, frames: list[Pixels]) -> torch.Tensor:
+        """Return the normalised batch; frames of one size go to the device together."""
+        by_size: dict[tuple[int, ...], list[int]] = {}
+        for place, frame in enumerate(frames):
+            by_size.setdefault(frame.shape, []).append(place)
+        if len(by_size) == 1:
+            return self._preprocess(to_device(frames, self._device))
+        groups = [
+            self._preprocess(to_device([frames[place] for place in places], self._device))
+            for places in by_size.values()
+        ]
+        order = [place for places in by_size.values() for place in places]
+        back = torch.tensor(np.argsort(order), device=self._device)
+        return torch.cat(groups)[back]
+
+    def _fetch(self) -> None:
+        """Take the rows of the oldest batch in flight."""
+        batch = self._in_flight.popleft()
+        for rows, new in zip(self._rows, batch.rows(), strict=True):
+            rows.append(new)
+        self._n_rows += batch.n_frames
+
+    def _hand_over(self) -> None:
+        """Give the stores all leading frames whose rows are there."""
+        ready: list[_Item] = []
+        end = self._first_row + self._n_rows
+        while self._items and self._items[0].row < end:
+            ready.append(self._items.popleft())
+        if not ready:
+            return
+        # Rows are fetched by whole batches, and a batch's frames are all pushed before it is
+        # launched: every row that is there has its item in `ready`.
+        for index, (outlet, rows, dim) in enumerate(
+            zip(self.outlets, self._rows, self._dims, strict=True)
+        ):
+            joined = np.concatenate(rows) if rows else np.empty((0, dim), np.float32)
+            for group in _groups(ready, index):
+                outlet.n_frames += sum(item.row >= 0 for item in group)
+                places = [item.row - self._first_row for item in group if item.row >= 0]
+                store = partial(
+                    _store, outlet, group, index, joined[places], self.settings.precision
+                )
+                with self._meter.timing("write"):
+                    self._background.submit(store)
+        self._first_row += self._n_rows
+        self._n_rows = 0
+        self._rows = [[] for _ in self.outlets]
+
+
+def _groups(items: list[_Item], outlet: int) -> list[list[_Item]]:
+    """Return what one outlet needs, cut where the video, its version or the positions break off."""
+    groups: list[list[_Item]] = []
+    for item in items:
+        if not item.versions[outlet]:
+            continue
+        last = groups[-1][-1] if groups else None
+        if (
+            last is not None
+            and item.source is last.source
+            and item.versions[outlet] == last.versions[outlet]
+            and item.position == last.position + 1
+        ):
+            groups[-1].append(item)
+        else:
+            groups.append([item])
+    return groups
+
+
+def _store(
+    outlet: Outlet, group: list[_Item], index: int, rows: NDArray[np.float32], precision: str
+) -> None:
+    """Add consecutive frames of a video to the store of an outlet."""
+    source, start = group[0].source, group[0].position
+    frames = source.frames[start : start + len(group)]
+    pairs = list(zip(frames, (item.frame for item in group), strict=True))
+    outlet.add(
+        source.video,
+        version=group[0].versions[index],
+        source_start=start,
+        source_length=len(group),
+        source_total=len(source.frames),
+        frame=np.array([f.number for f, read in pairs if not read.reason], np.int32),
+        embedding=rows,
+        failures=[Failure(source.video, f.number, read.reason) for f, read in pairs if read.reason],
+        input_hash=sum(read.input_hash for _, read in pairs) % HASH_MODULUS,
+        # So that the next run looks again at a file that the system did not give.
+        stat_hash=stat_hash(
+            f._replace(size=UNREADABLE) if read.is_absent else f for f, read in pairs
+        ),
+        precision=precision,
+    )
