@@ -20,6 +20,7 @@ from .compaction import compact
 from .errors import CacheError
 from .index import EntryValues, StoreHead, write_index, write_rows_room
 from .locate import backend_of, check_free
+from .room import room_needed
 from .schema import HASH_MODULUS, Array, rows_checksum
 from .spec import EmbeddingSpec
 
@@ -131,7 +132,7 @@ class StoreWriter:
         trees = read_trees(backend, path, map_rows=False)
         if not trees:
             # The settings have to be known from the first moment: a part of no videos holds them.
-            with backend.write_part(path, new_part_name([])) as writer:
+            with room_needed(path), backend.write_part(path, new_part_name([])) as writer:
                 write_rows_room(writer, spec, 0)
                 write_index(writer, head, [], [])
             trees = read_trees(backend, path, map_rows=False)
@@ -279,7 +280,10 @@ class StoreWriter:
         if not self._buffer:
             return
         parts = self._backend.list_parts(self.path)
-        with self._backend.write_part(self.path, new_part_name(parts)) as writer:
+        with (
+            room_needed(self.path),
+            self._backend.write_part(self.path, new_part_name(parts)) as writer,
+        ):
             n_rows = sum(len(block) for item in self._buffer for block in item.frame)
             write_rows_room(writer, self.spec, n_rows)
             entries: list[EntryValues] = []
@@ -315,7 +319,8 @@ class StoreWriter:
         self._buffer.clear()
         self._buffer_bytes = 0
         if len(parts) + 1 >= MAX_PARTS:
-            compact(self._backend, self.path, self._head, wait=False)
+            with room_needed(self.path):
+                compact(self._backend, self.path, self._head, wait=False)
 
     def compact(self, *, drop: Collection[str] = ()) -> None:
         """Commit, then make all parts of the store, other writers' too, one file or group.
@@ -327,7 +332,8 @@ class StoreWriter:
             CorruptStoreError: rows do not have their checksum; nothing is changed.
         """
         self.flush()
-        compact(self._backend, self.path, self._head, drop=drop)
+        with room_needed(self.path):
+            compact(self._backend, self.path, self._head, drop=drop)
 
     def close(self) -> None:
         """Commit what was added and end; a second call does nothing."""

@@ -20,7 +20,7 @@ from .stream import FrameStream, Place, StreamFrame
 from .writing import BackgroundWriter
 
 _AHEAD_BATCHES: Final = 4
-"""Decoded frames that wait for a GPU, in batches of the largest lane."""
+"""Decoded frames that wait, in batches of the largest lane."""
 
 
 class Progress(Protocol):
@@ -141,15 +141,8 @@ def frame_stream(
     lanes: Sequence[Lane],
 ) -> FrameStream:
     """Return the stream of every frame that any job needs, in the order of videos and frames."""
-    is_on_cpu = all(lane.settings.device == "cpu" for lane in lanes)
-    largest = max(lane.settings.batch_size for lane in lanes)
-    return FrameStream(
-        _needed(jobs, frames),
-        pool,
-        options.n_workers,
-        largest if is_on_cpu else _AHEAD_BATCHES * largest,
-        in_bursts=is_on_cpu,
-    )
+    n_ahead = _AHEAD_BATCHES * max(lane.settings.batch_size for lane in lanes)
+    return FrameStream(_needed(jobs, frames), pool, options.n_workers, n_ahead)
 
 
 def timed(stream: FrameStream, meter: Meter) -> Iterator[StreamFrame]:

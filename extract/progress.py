@@ -43,14 +43,20 @@ class ProgressBar:
     """
 
     def __init__(self, description: str, *, is_shown: bool) -> None:
-        self._bar = tqdm(
-            total=0, unit="frame", desc=description, disable=not is_shown, smoothing=0.05
-        )
+        self._description = description
+        self._is_shown = is_shown
+        self._bar = tqdm(disable=True)
         self._next_text = time.monotonic() + _TEXT_SECONDS
 
     def begin(self, n_frames: int) -> None:
         """Show the number of frames to be decoded."""
-        self._bar.reset(n_frames)
+        self._bar = tqdm(
+            total=n_frames,
+            unit="frame",
+            desc=self._description,
+            disable=not self._is_shown,
+            smoothing=0.05,
+        )
 
     def advance(self, meter: Meter) -> None:
         """Show that one more frame has been handed on."""

@@ -29,51 +29,37 @@ class StreamFrame(NamedTuple):
 class FrameStream:
     """Yields the frames of `places` in their order while later ones are being decoded.
 
-    Frames that wait are bounded in number and, once their size is known, in bytes.
-
-    Two ways to decode. *Ahead*: threads decode whenever there is room, which suits a GPU: its
-    work costs the CPU nothing. *In bursts*: a burst of frames is decoded by all threads, then
-    nothing until it is used up. That is for networks that run on the CPU, where one decoding
-    thread holds up every thread of the network, which wait for the slowest.
+    Frames that wait are bounded in number and, once their size is known, in bytes. Decoding in
+    bursts between the batches of a network that runs on the CPU, instead of beside it, was tried
+    and is no faster.
 
     Args:
         places: what to decode.
         pool: the threads.
         n_threads: how many those are.
         n_ahead: most frames that wait.
-        in_bursts: decode `n_ahead` frames at once and then none until those are used up.
     """
 
     def __init__(
-        self,
-        places: Iterable[Place],
-        pool: ThreadPoolExecutor,
-        n_threads: int,
-        n_ahead: int,
-        *,
-        in_bursts: bool,
+        self, places: Iterable[Place], pool: ThreadPoolExecutor, n_threads: int, n_ahead: int
     ) -> None:
         self._places = iter(places)
         self._pool = pool
         self._n_least = n_threads * _TASK_FRAMES
         self._n_most = max(n_ahead, self._n_least)
         self._n_ahead = self._n_most
-        self._in_bursts = in_bursts
-        self._task_frames = min(_TASK_FRAMES, max(1, n_ahead // n_threads))
         self._tasks: deque[Future[list[StreamFrame]]] = deque()
         self._n_waiting = 0
 
     def __iter__(self) -> Iterator[StreamFrame]:
         try:
-            while True:
+            self._submit()
+            while self._tasks:
+                frames = self._tasks.popleft().result()
+                self._n_waiting -= len(frames)
+                self._adapt(frames[-1].frame)
                 self._submit()
-                if not self._tasks:
-                    return
-                if self._in_bursts:
-                    yield from self._burst()
-                else:
-                    frames = self._tasks.popleft().result()
-                    yield from self._counted(frames)
+                yield from frames
         finally:
             self.close()
 
@@ -86,24 +72,17 @@ class FrameStream:
     def _submit(self) -> None:
         """Have the threads decode as many frames as may wait."""
         while self._n_waiting < self._n_ahead:
-            places = list(islice(self._places, self._task_frames))
+            places = list(islice(self._places, _TASK_FRAMES))
             if not places:
                 return
             self._tasks.append(self._pool.submit(_read, places))
             self._n_waiting += len(places)
 
-    def _burst(self) -> Iterator[StreamFrame]:
-        frames = [frame for task in self._tasks for frame in task.result()]
-        self._tasks.clear()
-        yield from self._counted(frames)
-
-    def _counted(self, frames: list[StreamFrame]) -> Iterator[StreamFrame]:
-        self._n_waiting -= len(frames)
-        pixels = frames[-1].frame.pixels
-        if pixels is not None:
-            room = _AHEAD_BYTES // max(1, pixels.nbytes)
+    def _adapt(self, frame: DecodedFrame) -> None:
+        """Have fewer frames wait if they are big."""
+        if frame.pixels is not None:
+            room = _AHEAD_BYTES // max(1, frame.pixels.nbytes)
             self._n_ahead = max(self._n_least, min(self._n_most, room))
-        yield from frames
 
 
 def _read(places: list[Place]) -> list[StreamFrame]:
