@@ -72,6 +72,8 @@ class _Worker:
     """The process has computed something."""
     n_deaths: int = 0
     """One after another, without anything computed."""
+    is_gone: bool = False
+    """The process has ended."""
     done: Done | None = None
 
     @property
@@ -147,11 +149,7 @@ def _watch(workers: list[_Worker], progress: ProgressBar, stop: StopSignal) -> N
             return
         for worker in running:
             _hear(worker)
-            if (
-                worker.done is None
-                and not worker.process.is_alive()
-                and not worker.connection.poll()
-            ):
+            if worker.done is None and worker.is_gone:
                 workers[workers.index(worker)] = _replaced(worker)
         meter = Meter()
         for worker in workers:
@@ -161,7 +159,7 @@ def _watch(workers: list[_Worker], progress: ProgressBar, stop: StopSignal) -> N
 
 def _hear(worker: _Worker) -> None:
     """Take what a process says."""
-    with suppress(EOFError, ConnectionResetError):
+    try:
         while worker.connection.poll():
             kind, value = worker.connection.recv()
             if kind == "left":
@@ -172,6 +170,8 @@ def _hear(worker: _Worker) -> None:
                 worker.done, worker.n_left = value, 0
             else:
                 raise value
+    except (EOFError, ConnectionResetError):
+        worker.is_gone = True  # only its end closes the pipe
 
 
 def _replaced(worker: _Worker) -> _Worker:
