@@ -45,13 +45,30 @@ _BLOCK_BYTES = 8 << 20
 class WholeFile(io.FileIO):
     """An unbuffered file; `write` does not return before every byte is with the system."""
 
+    error: OSError | None = None
+    """The first that a write met: what HDF5 raises in its place says nothing of it."""
+
     def write(self, data: Any, /) -> int:  # noqa: ANN401 - a buffer of any kind
         """Write all of `data` and return its number of bytes."""
         view = memoryview(data).cast("B")
         done = 0
-        while done < len(view):
-            done += super().write(view[done:])
+        with self._kept():
+            while done < len(view):
+                done += super().write(view[done:])
         return done
+
+    def truncate(self, size: int | None = None, /) -> int:
+        """Make the file `size` bytes long and return that."""
+        with self._kept():
+            return super().truncate(size)
+
+    @contextmanager
+    def _kept(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self.error = self.error or error
+            raise
 
 
 class _H5TreeWriter:
@@ -86,12 +103,17 @@ def write_file(path: Path) -> Iterator[TreeWriter]:
     temporary = temporary_path(path)
     try:
         with WholeFile(temporary, "w+b") as stream:
-            with h5py.File(
-                stream, "w", alignment_threshold=_ALIGNMENT, alignment_interval=_ALIGNMENT
-            ) as file:
-                writer = _H5TreeWriter(file)
-                yield writer
-                writer.check_filled()
+            try:
+                with h5py.File(
+                    stream, "w", alignment_threshold=_ALIGNMENT, alignment_interval=_ALIGNMENT
+                ) as file:
+                    writer = _H5TreeWriter(file)
+                    yield writer
+                    writer.check_filled()
+            except Exception as error:
+                if stream.error is not None:
+                    raise stream.error from error
+                raise
             os.fsync(stream.fileno())
         publish(temporary, path)
     except BaseException:

@@ -60,7 +60,7 @@ class EmbeddingSummary:
         random = " (RANDOM WEIGHTS)" if self.is_random else ""
         if is_dry:
             n_frames = sum(work.n_frames for work in self.works)
-            size = tqdm.format_sizeof(n_frames * self.n_row_bytes, "B", 1024)
+            size = tqdm.format_sizeof(n_frames * self.n_row_bytes, "B", 1000)
             done = f"would compute {self.n_done} videos, {n_frames:,} frames, {size}"
         else:
             done = f"{self.n_done} videos computed, {self.n_frames:,} frames in {self.precision}"
