@@ -1,88 +1,126 @@
-"""Extraction frames/s over the bare forward's frames/s, for densenet121 in fp32 on the CPU.
+"""Extraction frames/s over those of the bare network, on this machine's device.
 
 python bench/extract_overhead.py [FRAME_TREE]
 
-The bare forward has its normalised batch in memory already, and the batch size that is fastest.
-Extraction finds, reads, hashes, decodes and preprocesses every frame and writes the store. Loading
-the network is told apart: it takes as long for a million frames as for ten.
+The bare network has uint8 batches in memory already: it resizes, normalises and computes them, in
+the fastest of the layouts and batch sizes tried. Extraction finds, reads, hashes and decodes every
+frame, and writes the store. Loading the network is told apart: it takes as long for a million
+frames as for ten.
 """
 
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from timing import spread
+from timing import device_name, spread, wait
 
-from abaw.core.provenance import cpu_name
+from abaw.core.device import autocast, plain_arithmetic, resolve_device, resolve_precision
 from abaw.extract import EmbeddingRequest, RunOptions, load_backbone, run
+from abaw.extract.preprocess import Preprocessor
 from abaw.sample import SampleSettings, write_sample
 
 REPEATS = 5
-BATCH_SIZES = (8, 16, 32)
-N_BARE = 64
-"""Frames of one timing of the bare forward; a multiple of every batch size."""
-REQUEST = EmbeddingRequest(name="bench", backbone="densenet121", weights="random:0")
-SAMPLE = SampleSettings(n_train_videos=3, n_val_videos=1, n_test_videos=0, frames=60)
+BATCH_SIZES = {"cpu": (8, 16, 32), "cuda": (64, 128, 256), "mps": (16, 32, 64)}
+BACKBONES = {"densenet121": 384, "iresnet50": 96, "mae_vit_base_patch16": 48}
+"""Backbone -> frames of one timing on a CPU; a GPU gets many times as many."""
+GPU_FACTOR = 100
+SAMPLE = SampleSettings(n_train_videos=7, n_val_videos=1, n_test_videos=0, frames=60)
+DEVICE = resolve_device("auto")
+PRECISION = resolve_precision("auto", DEVICE)
 
 
-def bare_rate(module: torch.nn.Module, size: int, batch_size: int) -> float:
-    """Frames/s of the network alone, on one batch that stays where it is."""
-    batch = torch.rand(batch_size, 3, size, size).contiguous(memory_format=torch.channels_last)
-    with torch.inference_mode():
-        module(batch)
-        start = time.perf_counter()
-        for _ in range(N_BARE // batch_size):
-            module(batch)
-    return N_BARE / (time.perf_counter() - start)
+@dataclass
+class Bare:
+    """The network alone, on batches that stay where they are."""
+
+    module: torch.nn.Module
+    preprocess: Preprocessor
+    n_frames: int
+
+    def rate(self, batch_size: int, layout: torch.memory_format) -> float:
+        """Frames/s."""
+        module = self.module.to(DEVICE).to(memory_format=layout)
+        batch = torch.randint(0, 256, (batch_size, 112, 112, 3), dtype=torch.uint8).to(DEVICE)
+        n_batches = max(1, self.n_frames // batch_size)
+        with torch.inference_mode(), plain_arithmetic(), autocast(DEVICE, PRECISION):
+            for n in (1, n_batches):  # the first one warms up
+                wait(DEVICE)
+                start = time.perf_counter()
+                for _ in range(n):
+                    prepared = self.preprocess(batch).contiguous(memory_format=layout)
+                    module(prepared)
+                wait(DEVICE)
+        return n_batches * batch_size / (time.perf_counter() - start)
 
 
-def extraction(tree: Path) -> tuple[float, float, int]:
-    """Seconds of a whole run into a new cache, seconds of loading alone, and frames."""
+def extraction(tree: Path, request: EmbeddingRequest) -> tuple[float, float, int, str]:
+    """Seconds of a whole run into a new cache, seconds of loading alone, frames, shares of time."""
     start = time.perf_counter()
-    load_backbone(REQUEST)
+    load_backbone(request)
     loading = time.perf_counter() - start
-    options = RunOptions(device="cpu", precision="fp32")
     with tempfile.TemporaryDirectory() as cache:
         start = time.perf_counter()
-        summary = run([tree], [REQUEST], Path(cache), options, progress=False)
+        summary = run([tree], [request], Path(cache), RunOptions(), progress=False)
         whole = time.perf_counter() - start
-    return whole, loading, summary.embeddings[0].n_frames
+    return whole, loading, summary.embeddings[0].n_frames, summary.shares
 
 
-def measure(tree: Path) -> None:
-    """Print rates and ratios of interleaved repeats."""
-    loaded = load_backbone(REQUEST)
-    module = loaded.module.to(memory_format=torch.channels_last)
-    size = loaded.spec.input_size
-    best = max(BATCH_SIZES, key=lambda batch_size: bare_rate(module, size, batch_size))
-    bare, steady, whole_ratio, ratio = [], [], [], []
-    for _ in range(REPEATS):
-        before = bare_rate(module, size, best)
-        seconds, loading, n_frames = extraction(tree)
-        after = bare_rate(module, size, best)
-        bare.append((before + after) / 2)
-        steady.append(n_frames / (seconds - loading))
-        ratio.append(steady[-1] / bare[-1])
-        whole_ratio.append(n_frames / seconds / bare[-1])
-    print(
-        f"densenet121 at {size} px, {n_frames} frames, fp32, {REPEATS} interleaved repeats, "
-        f"{torch.get_num_threads()} threads, {cpu_name()}"
-    )
-    print(f"  bare forward, batch {best}: {spread(bare, 1)} frames/s")
-    print(f"  extraction: {spread(steady, 1)} frames/s, over the bare forward {spread(ratio)}")
-    print(f"  with loading the network: over the bare forward {spread(whole_ratio)}")
+def measure(source: Path, name: str, n_frames: int) -> None:
+    """Print rates and ratios of interleaved repeats of one backbone."""
+    request = EmbeddingRequest(name="bench", backbone=name, weights="random:0")
+    loaded = load_backbone(request)
+    bare = Bare(loaded.module, Preprocessor(loaded.spec), n_frames)
+    layouts = (torch.contiguous_format, torch.channels_last)
+    tried = {
+        (size, layout): bare.rate(size, layout)
+        for size in BATCH_SIZES[DEVICE.type]
+        for layout in layouts
+    }
+    best = max(tried, key=tried.__getitem__)
+    rates, steady, whole_ratio, ratio, shares = [], [], [], [], ""
+    with tempfile.TemporaryDirectory() as folder:
+        tree = some_frames(source, Path(folder) / "frames", n_frames)
+        for _ in range(REPEATS):
+            before = bare.rate(*best)
+            seconds, loading, n_done, shares = extraction(tree, request)
+            after = bare.rate(*best)
+            rates.append((before + after) / 2)
+            steady.append(n_done / (seconds - loading))
+            ratio.append(steady[-1] / rates[-1])
+            whole_ratio.append(n_done / seconds / rates[-1])
+    layout = "channels last" if best[1] == torch.channels_last else "channels first"
+    print(f"{name} at {loaded.spec.input_size} px, {n_done} frames, {PRECISION}")
+    print(f"  bare network, batch {best[0]}, {layout}: {spread(rates, 1)} frames/s")
+    print(f"  extraction: {spread(steady, 1)} frames/s ({shares})")
+    print(f"  over the bare network {spread(ratio)}; with loading {spread(whole_ratio)}")
+
+
+def some_frames(source: Path, tree: Path, n_frames: int) -> Path:
+    """Return a tree of links to `n_frames` frames, taken again and again if there are fewer."""
+    found = sorted(source.rglob("*.jpg"))
+    for n in range(n_frames):
+        path = found[n % len(found)]
+        folder = tree / f"video{n // 500}"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{n % 500 + 1:05d}.jpg").symlink_to(path.resolve())
+    return tree
 
 
 def main() -> None:
     """Measure on the tree that is given, or on a drawn one."""
-    if len(sys.argv) > 1:
-        measure(Path(sys.argv[1]))
-        return
+    print(
+        f"{REPEATS} interleaved repeats, {torch.get_num_threads()} threads, {device_name(DEVICE)}"
+    )
+    factor = 1 if DEVICE.type == "cpu" else GPU_FACTOR
     with tempfile.TemporaryDirectory() as folder:
-        write_sample(Path(folder), SAMPLE)
-        measure(Path(folder) / "cropped_aligned")
+        source = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(folder) / "cropped_aligned"
+        if len(sys.argv) == 1:
+            write_sample(Path(folder), SAMPLE)
+        for name, n_frames in BACKBONES.items():
+            measure(source, name, n_frames * factor)
 
 
 if __name__ == "__main__":
