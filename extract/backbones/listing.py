@@ -1,11 +1,8 @@
 """The registered backbones as a list and as a table."""
 
 from dataclasses import dataclass
-from functools import cache
 
-import torch
-
-from .base import BACKBONES
+from .kinds import BACKBONES
 
 
 @dataclass(frozen=True)
@@ -28,17 +25,9 @@ def list_backbones() -> list[BackboneInfo]:
     found = []
     for name in sorted(BACKBONES):
         kind = BACKBONES[name]
-        size, dim = kind.defaults.input_size, _dim(name)
-        found.append(BackboneInfo(name, size, dim, kind.pools, kind.objective, kind.formats))
+        size = kind.defaults.input_size
+        found.append(BackboneInfo(name, size, kind.dim, kind.pools, kind.objective, kind.formats))
     return found
-
-
-@cache
-def _dim(name: str) -> int:
-    """Return the length of an embedding at the default settings."""
-    kind = BACKBONES[name]
-    with torch.device("meta"):  # shapes only: nothing is allocated
-        return kind.build(kind.defaults).dim
 
 
 def backbones_text() -> str:

@@ -15,7 +15,7 @@ from abaw.extract.preprocess import Preprocessor, area_taps
 SPEC = EmbeddingSpec(
     backbone="b", weights="none", input_size=112, position_table="none", crop="full",
     interpolation="bilinear", mean=(0.0,), std=(1.0,), channels="rgb", layer="final",
-    pool="none", flip=False, dim=1, dtype="float32",
+    pool="none", flip="no", dim=1, dtype="float32",
 )  # fmt: skip
 
 
