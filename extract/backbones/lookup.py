@@ -4,6 +4,7 @@ from ...core.errors import NameLookupError
 from ...core.names import near_misses
 from ..requests import EmbeddingRequest
 from .kinds import BACKBONES, BackboneKind
+from .timm_any import PREFIX, timm_kind
 
 
 def find_kind(request: EmbeddingRequest) -> BackboneKind:
@@ -16,5 +17,7 @@ def find_kind(request: EmbeddingRequest) -> BackboneKind:
     name = request.backbone
     if name in BACKBONES:
         return BACKBONES[name]
+    if name.startswith(PREFIX):
+        return timm_kind(name)
     message = f"there is no backbone {name!r}; {near_misses(name, BACKBONES)}"
     raise NameLookupError(message)

@@ -47,6 +47,9 @@ def form_of(network: Any, output: torch.Tensor) -> Form | None:  # noqa: ANN401
         return Form("vector")
     if output.ndim == 3:
         patches = getattr(getattr(network, "patch_embed", None), "num_patches", None)
+        has_token = getattr(network, "cls_token", None) is not None
+        if has_token and not hasattr(network, "num_prefix_tokens"):
+            return None  # where the class token stands is not known
         n_prefix = int(getattr(network, "num_prefix_tokens", 0))
         if output.shape[1] == patches:
             n_prefix = 0  # an output from before the other tokens are put in front

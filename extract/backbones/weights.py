@@ -26,6 +26,8 @@ from .positions import fitted_table
 from .settings import Settings
 
 _PROBE_SEED: Final = 0
+_LEAST_CHANGE: Final = 1e-4
+"""Of the largest value of an embedding: less is not told apart in float16."""
 
 
 @dataclass(frozen=True)
@@ -151,6 +153,9 @@ def fill(
     if origin.seed is not None:
         if kind.initialise is not None:
             _initialise(kind, network, torch.Generator().manual_seed(origin.seed))
+        else:
+            for _, settings, embedder in embeddings:
+                _check_alive(kind, network, settings, embedder)
         provenance = {
             "weights_source": f"random:{origin.seed}",
             "objective": "random",
@@ -282,9 +287,7 @@ def _check_unused(
     """
     if not missing:
         return
-    blank = blank_frames(kind, network, settings)
-    generator = torch.Generator().manual_seed(_PROBE_SEED)
-    frames = torch.randn(blank.shape, generator=generator)
+    frames = _noise(kind, network, settings)
     if _is_finite(embedder, frames):
         return
     state = network.state_dict()
@@ -302,6 +305,39 @@ def _check_unused(
         f"pattern of --allow-missing"
     )
     raise WeightsError(message)
+
+
+def _check_alive(
+    kind: BackboneKind, network: nn.Module, settings: Settings, embedder: Embedder
+) -> None:
+    """Refuse a random start from which nothing of a frame arrives at the embedding.
+
+    Some networks need trained norms or gates for that: activations that a hundred layers halve
+    are 0 in float16, and a store of zeros looks like any other.
+
+    Raises:
+        WeightsError: two different frames have one embedding, or it is not finite.
+    """
+    with torch.inference_mode():
+        found = embedder(_noise(kind, network, settings))
+    least = _LEAST_CHANGE * float(found.abs().max())
+    if settings.dtype == "float16":
+        found = found.half().float()
+        least = max(least, torch.finfo(torch.float16).tiny)  # below, numbers lose their digits
+    if torch.isfinite(found).all() and float((found[0] - found[1]).abs().max()) > least:
+        return
+    message = (
+        f"random weights of {kind.name} must give embeddings that differ from frame to frame, but "
+        f"as {settings.dtype} they do not (largest value {float(found.abs().max()):.1e}); use "
+        f"trained weights, another layer or another backbone"
+    )
+    raise WeightsError(message)
+
+
+def _noise(kind: BackboneKind, network: nn.Module, settings: Settings) -> torch.Tensor:
+    """Return normalised frames of noise on the CPU, (2, C, S, S), the same in every call."""
+    shape = blank_frames(kind, network, settings).shape
+    return torch.randn(shape, generator=torch.Generator().manual_seed(_PROBE_SEED))
 
 
 def _is_finite(embedder: Embedder, frames: torch.Tensor) -> bool:
