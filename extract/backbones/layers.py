@@ -63,6 +63,16 @@ def _output(kind: BackboneKind, network: nn.Module, settings: Settings, layer: s
     try:
         with torch.inference_mode():
             output = kind.trunk(network, blank_frames(kind, network, settings))
+    except Exception as error:
+        if not kind.is_whole:
+            raise
+        # timm's and users' networks say in their own ways what they cannot take.
+        shape = tuple(blank_frames(kind, network, settings).shape)
+        message = (
+            f"{kind.name} must take normalised frames of shape {shape}, but fails with "
+            f"{type(error).__name__}: {error}; set another input_size, or mend the network"
+        )
+        raise UsageError(message) from error
     finally:
         if handle is not None:
             handle.remove()

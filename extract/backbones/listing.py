@@ -1,8 +1,10 @@
 """The registered backbones as a list and as a table."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .kinds import BACKBONES
+from .user_module import installed, package_of
 
 
 @dataclass(frozen=True)
@@ -31,12 +33,26 @@ def list_backbones() -> list[BackboneInfo]:
 
 
 def backbones_text() -> str:
-    """Return the registered backbones as a table."""
+    """Return the registered backbones as a table, and how others are named."""
     rows = [("backbone", "input", "dim", "pool", "learnt", "weights")]
     rows += [
         (i.name, str(i.input_size), str(i.dim), ", ".join(i.pools), i.objective, i.formats)
         for i in list_backbones()
     ]
+    others = [("others", "")]
+    others += [
+        (name, f"installed with {package_of(point)}")
+        for name, point in sorted(installed().items())
+        if name not in BACKBONES
+    ]
+    others += [
+        ("timm/NAME", "any network of timm by its name there, like timm/resnet50.a1_in1k"),
+        ("FILE.py:FUNCTION", "your own: the function returns a torch module; the file is run"),
+    ]
+    return "\n".join([*_table(rows), "", *_table(others)])
+
+
+def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) for row in rows]
-    return "\n".join(line.rstrip() for line in lines)
+    return [line.rstrip() for line in lines]

@@ -60,7 +60,7 @@ def load_backbones(requests: Sequence[EmbeddingRequest]) -> list[LoadedBackbone]
         with _naming(request):
             source = request.backbone, request.weights
             if source not in kinds:
-                kinds[source] = find_kind(request)
+                kinds[source] = find_kind(*source)
             settings = resolve_settings(kinds[source], request.settings)
         built = settings.input_size, settings.position_table
         allowed = request.allow_missing, request.allow_unexpected
