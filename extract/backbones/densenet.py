@@ -8,7 +8,6 @@ as they are.
 import re
 from collections import OrderedDict
 
-import timm
 import torch
 from torch import nn
 
@@ -106,6 +105,8 @@ def _adapt_densenet(tensors: Tensors, settings: Settings) -> tuple[Tensors, list
 
 
 def _create(name: str, n_classes: int) -> nn.Module:
+    import timm  # takes as long as torch itself, and listing the backbones needs none of it
+
     network: nn.Module = timm.create_model(name, pretrained=False, num_classes=n_classes)
     return network
 

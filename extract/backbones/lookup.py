@@ -1,7 +1,5 @@
 """From a name to a backbone: registered, timm's, a user's file, or an installed package's."""
 
-import timm
-
 from ...core.errors import NameLookupError
 from ...core.names import near_misses
 from .kinds import BACKBONES, BackboneKind
@@ -32,6 +30,8 @@ def find_kind(name: str, weights: str) -> BackboneKind:
     if name in others:
         return kind_of_entry_point(others[name], weights)
     nearest = near_misses(name, [*BACKBONES, *others])
+    import timm
+
     if timm.is_model(name.partition(".")[0]):
         nearest = f"write {PREFIX}{name} for timm's network of that name"
     message = f"there is no backbone {name!r}; {nearest}"

@@ -17,7 +17,6 @@ grid3
 from functools import partial
 from typing import Any
 
-import timm
 import torch
 from torch import nn
 
@@ -81,6 +80,8 @@ def _logits(pool: str, network: Any, output: tuple[torch.Tensor, torch.Tensor]) 
 
 
 def _build(timm_name: str, patch: int, settings: Settings, n_classes: int) -> nn.Module:
+    import timm
+
     side, rest = divmod(settings.input_size, patch)
     least = GRID if settings.pool == "grid3" else 1
     if rest or side < least:

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import timm
 import torch
 
 from ...core.errors import UsageError
@@ -63,6 +62,8 @@ def fitted_table(
         if n_prefix != 1:
             message = message.replace("a class token and", f"{n_prefix} for other tokens and")
         raise WeightsError(message)
+    import timm
+
     with torch.inference_mode():
         resampled = timm.layers.pos_embed.resample_abs_pos_embed(
             table.float(),

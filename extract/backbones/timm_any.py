@@ -7,14 +7,12 @@
 from functools import cache, partial
 from typing import Any, Final
 
-import timm
 import torch
-from timm.models import get_pretrained_cfg
 from torch import nn
 
 from ...core.errors import NameLookupError, UsageError
 from ...core.names import near_misses
-from .initialise import UniformDraws
+from .draws import UniformDraws, ZeroDraws
 from .kinds import BackboneKind
 from .settings import INTERPOLATIONS, Settings
 
@@ -32,13 +30,15 @@ def timm_kind(name: str) -> BackboneKind:
         NameLookupError: timm has no such model; the message lists the nearest.
         UsageError: its input is of a form that stage 1 does not make.
     """
+    import timm
+
     model = name.removeprefix(PREFIX)
     architecture = model.partition(".")[0]
     if not timm.is_model(architecture):
         message = f"timm has no model {model!r}; {near_misses(architecture, timm.list_models())}"
         raise NameLookupError(message)
     try:
-        config: Any = get_pretrained_cfg(model, allow_unregistered=False)
+        config: Any = timm.get_pretrained_cfg(model, allow_unregistered=False)
     except RuntimeError:
         tagged = timm.list_pretrained(f"{architecture}.*")
         message = f"timm has no weights {model!r}; {near_misses(model, tagged or [architecture])}"
@@ -58,7 +58,7 @@ def timm_kind(name: str) -> BackboneKind:
         ),
         channels="rgb",
         pools=("own", "cls", "mean", "grid3"),
-        build=partial(_build, model, config),
+        build=partial(_build_empty, model, config),
         trunk=lambda network, frames: network.forward_features(frames),
         readings={"own": lambda network, x: network.forward_head(x, pre_logits=True)},
         logits={"own": lambda network, x: network.forward_head(x)} if classifiers else {},
@@ -104,6 +104,8 @@ def _build(model: str, config: Any, settings: Settings, n_classes: int) -> nn.Mo
 
     Not on the meta device: some networks hold tables that are in no state dict.
     """
+    import timm
+
     given: dict[str, Any] = {"pretrained": False, "num_classes": n_classes}
     if settings.input_size != config.input_size[1] and config.fixed_input_size:
         given["img_size"] = settings.input_size
@@ -119,6 +121,12 @@ def _build(model: str, config: Any, settings: Settings, n_classes: int) -> nn.Mo
             )
             raise UsageError(message) from error
     return network
+
+
+def _build_empty(model: str, config: Any, settings: Settings, n_classes: int) -> nn.Module:  # noqa: ANN401
+    """Return the network with no numbers yet but those of its tables."""
+    with ZeroDraws():  # type: ignore[no-untyped-call]
+        return _build(model, config, settings, n_classes)
 
 
 def _draw(model: str, config: Any, settings: Settings, n_classes: int, seed: int) -> nn.Module:  # noqa: ANN401

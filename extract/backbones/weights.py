@@ -8,7 +8,7 @@ embedding as if it were made alone.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 import torch
 from torch import nn
@@ -19,15 +19,11 @@ from ..errors import WeightsError
 from ..matching import Allowed, load_strictly
 from ..requests import WEIGHT_KINDS, EmbeddingRequest
 from .base import Embedder
+from .checks import check_alive, check_unused
 from .initialise import initialise_cnn
 from .kinds import BackboneKind, Tensors
-from .layers import blank_frames
 from .positions import fitted_table
 from .settings import Settings
-
-_PROBE_SEED: Final = 0
-_LEAST_CHANGE: Final = 1e-4
-"""Of the largest value of an embedding: less is not told apart in float16."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +151,7 @@ def fill(
             _initialise(kind, network, torch.Generator().manual_seed(origin.seed))
         else:
             for _, settings, embedder in embeddings:
-                _check_alive(kind, network, settings, embedder)
+                check_alive(kind, network, settings, embedder)
         provenance = {
             "weights_source": f"random:{origin.seed}",
             "objective": "random",
@@ -217,7 +213,7 @@ def _from_source(
                 request.allow_missing,
                 request.allow_unexpected,
             )
-        _check_unused(kind, network, settings, embedder, allowed.missing, source.name)
+        check_unused(kind, network, settings, embedder, allowed.missing, source.name)
         n_loaded = len(tensors) - len(allowed.unexpected)
         if not kind.reads_classifier(settings):
             left_out = [*left_out, *heads]
@@ -270,76 +266,3 @@ def _hash(
         for key, tensor in network.state_dict().items()
         if key not in missing and (with_classifier or not kind.is_classifier_key(key))
     )
-
-
-def _check_unused(
-    kind: BackboneKind,
-    network: nn.Module,
-    settings: Settings,
-    embedder: Embedder,
-    missing: Sequence[str],
-    source: str,
-) -> None:
-    """Refuse keys that may be missing but are used: with NaN in them the embedding is not finite.
-
-    Raises:
-        WeightsError: the embedding depends on one of them; the message names the first.
-    """
-    if not missing:
-        return
-    frames = _noise(kind, network, settings)
-    if _is_finite(embedder, frames):
-        return
-    state = network.state_dict()
-    with torch.no_grad():
-        for key in missing:
-            state[key].zero_()
-        for key in missing:
-            state[key].fill_(torch.nan)
-            if not _is_finite(embedder, frames):
-                break
-            state[key].zero_()
-    message = (
-        f"{source} lacks {key}, on which the embedding of {kind.name} at layer={settings.layer} "
-        f"depends, so it cannot be allowed to be missing; give complete weights, or narrow the "
-        f"pattern of --allow-missing"
-    )
-    raise WeightsError(message)
-
-
-def _check_alive(
-    kind: BackboneKind, network: nn.Module, settings: Settings, embedder: Embedder
-) -> None:
-    """Refuse a random start from which nothing of a frame arrives at the embedding.
-
-    Some networks need trained norms or gates for that: activations that a hundred layers halve
-    are 0 in float16, and a store of zeros looks like any other.
-
-    Raises:
-        WeightsError: two different frames have one embedding, or it is not finite.
-    """
-    with torch.inference_mode():
-        found = embedder(_noise(kind, network, settings))
-    least = _LEAST_CHANGE * float(found.abs().max())
-    if settings.dtype == "float16":
-        found = found.half().float()
-        least = max(least, torch.finfo(torch.float16).tiny)  # below, numbers lose their digits
-    if torch.isfinite(found).all() and float((found[0] - found[1]).abs().max()) > least:
-        return
-    message = (
-        f"random weights of {kind.name} must give embeddings that differ from frame to frame, but "
-        f"as {settings.dtype} they do not (largest value {float(found.abs().max()):.1e}); use "
-        f"trained weights, another layer or another backbone"
-    )
-    raise WeightsError(message)
-
-
-def _noise(kind: BackboneKind, network: nn.Module, settings: Settings) -> torch.Tensor:
-    """Return normalised frames of noise on the CPU, (2, C, S, S), the same in every call."""
-    shape = blank_frames(kind, network, settings).shape
-    return torch.randn(shape, generator=torch.Generator().manual_seed(_PROBE_SEED))
-
-
-def _is_finite(embedder: Embedder, frames: torch.Tensor) -> bool:
-    with torch.inference_mode():
-        return bool(torch.isfinite(embedder(frames)).all())

@@ -1,7 +1,11 @@
 """What every registered backbone keeps to, and what each family adds."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
+import timm
 import torch
 
 from abaw.core.errors import NameLookupError, UsageError
@@ -13,7 +17,7 @@ from abaw.extract.preprocess import Preprocessor
 
 SMALL = ("thumbnail", "denseface", "densenet121", "iresnet18", "mae_vit_small_patch16")
 QUICK = ("thumbnail", "denseface", "iresnet18")
-LARGE = ("iresnet200", "mae_vit_large_patch16")
+LARGE = ("iresnet200", "mae_vit_large_patch16", "mae_vit_huge_patch14")
 BATCH = 3
 
 
@@ -72,6 +76,10 @@ class BackboneContract:
     def test_it_gives_one_float32_vector_of_the_stated_length_a_frame(self, loaded, found):
         assert found.shape == (BATCH, loaded.spec.dim)
         assert found.dtype == torch.float32
+
+    def test_the_list_tells_its_length(self, loaded):
+        listed = {info.name: info.dim for info in list_backbones()}
+        assert listed[loaded.spec.backbone] == loaded.spec.dim
 
     def test_float16_holds_its_embeddings_and_they_differ_from_face_to_face(self, found):
         half = found.half()
@@ -141,6 +149,24 @@ def test_the_list_tells_what_loading_gives():
         "mae_vit_small_patch16": 224,
     }
     assert all(name in backbones_text() for name in BACKBONES)
+
+
+@pytest.mark.parametrize("name", [name for name in BACKBONES if name.startswith("densenet")])
+def test_pretrained_is_what_timm_means_by_it(name: str):
+    config = timm.get_pretrained_cfg(name)
+    assert BACKBONES[name].hub_id == config.hf_hub_id
+    assert (BACKBONES[name].defaults.mean, BACKBONES[name].defaults.std) == (
+        config.mean,
+        config.std,
+    )
+
+
+def test_listing_the_backbones_loads_no_network_library():
+    # timm takes as long to import as torch: the list would take twice the time.
+    code = "import sys; from abaw.extract import backbones_text; backbones_text(); "
+    code += "sys.exit('timm' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(

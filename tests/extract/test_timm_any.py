@@ -11,7 +11,7 @@ from abaw.cache import EmbeddingSpec
 from abaw.core.errors import AbawError, NameLookupError, UsageError
 from abaw.extract import EmbeddingRequest, WeightsError, load_backbone
 from abaw.extract.backbones import BACKBONES, load_backbones, resolve_settings
-from abaw.extract.backbones.initialise import UniformDraws
+from abaw.extract.backbones.draws import UniformDraws
 from abaw.extract.backbones.timm_any import timm_kind
 from abaw.extract.preprocess import Preprocessor
 

@@ -239,6 +239,13 @@ def test_an_installed_package_offers_backbones_by_name():
         load_backbone(request("broken"))
 
 
+def test_the_documented_example_works(tmp_path: Path):
+    text = (Path(__file__).parents[2] / "docs" / "backbones.md").read_text()
+    code = text.split("```python\n")[1].split("```")[0]
+    loaded = load_backbone(request(f"{write(tmp_path, code)}:my_net"))
+    assert (loaded.spec.input_size, loaded.spec.pool, loaded.spec.dim) == (64, "mean", 32)
+
+
 def test_the_list_tells_how_other_backbones_are_named():
     text = backbones_text()
     assert "timm/NAME" in text
