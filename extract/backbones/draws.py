@@ -13,8 +13,9 @@ class UniformDraws(TorchDispatchMode):
 
     Normal draws become uniform ones of the same mean and standard deviation, equal on every
     processor (see `initialise`); so do truncated normal ones, which torch and timm make by
-    `erfinv_` of a uniform draw. Other kinds of draws (permutations, Bernoulli) come from torch's global generator, which is
-    seeded alike and put back afterwards: those are the same on one machine, perhaps not on all.
+    `erfinv_` of a uniform draw. Other kinds of draws (permutations, Bernoulli) come from torch's
+    global generator, which is seeded alike and put back afterwards: those are the same on one
+    machine, perhaps not on all.
 
     Args:
         seed: of every draw.
