@@ -91,7 +91,7 @@ def _output(kind: BackboneKind, network: nn.Module, settings: Settings, layer: s
 def _submodule(kind: BackboneKind, network: nn.Module, layer: str) -> nn.Module:
     modules: dict[str, nn.Module] = dict(network.named_modules())
     if layer not in modules:
-        names = ["final", "logits", *(name for name in modules if name)]
+        names = ["final", *(["logits"] if kind.logits else []), *filter(None, modules)]
         if layer.split(".")[0] not in names:
             # A typing error in a short name is nearest to short names.
             names = [name for name in names if "." not in name]

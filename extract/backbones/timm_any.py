@@ -120,6 +120,15 @@ def _build(model: str, config: Any, settings: Settings, n_classes: int) -> nn.Mo
                 f"for {settings.input_size} ({str(error).splitlines()[0]}); leave input_size out"
             )
             raise UsageError(message) from error
+    patch = getattr(getattr(network, "patch_embed", None), "patch_size", None)
+    for side in patch if isinstance(patch, tuple) else ():
+        if settings.input_size % side:
+            # timm itself drops the rows and columns of pixels that fill no patch.
+            message = (
+                f"input_size of timm/{model} must be a multiple of its patches' {side} pixels, but "
+                f"got {settings.input_size}; choose another"
+            )
+            raise UsageError(message)
     return network
 
 

@@ -91,6 +91,19 @@ def test_a_model_that_cannot_be_taken_is_refused(model: str, kind, words):
     assert not [word for word in words if word not in str(caught.value)], caught.value
 
 
+@pytest.mark.parametrize(
+    ("model", "size", "words"),
+    [
+        ("test_vit", 100, ("multiple", "16 pixels", "100")),
+        ("swin_tiny_patch4_window7_224", 50, ("multiple", "4 pixels", "50")),
+    ],
+)
+def test_an_input_size_that_does_not_fit_is_refused(model: str, size: int, words):
+    with pytest.raises(UsageError) as caught:
+        load_backbone(request(model, input_size=size))
+    assert not [word for word in words if word not in str(caught.value)], caught.value
+
+
 def test_a_config_gives_settings_and_settings_given_replace_it():
     kind = timm_kind("timm/resnet50.a1_in1k")
     assert (kind.defaults.crop, kind.hub_id) == ("0.95", "timm/resnet50.a1_in1k")
