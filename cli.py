@@ -82,10 +82,22 @@ def sample(out: Path, preset: str, seed: int | None, settings: tuple[str, ...]) 
 
 @main.command()
 @click.argument("trees", type=_ANY, nargs=-1, required=True, metavar="FRAMES...")
-@click.option("--backbone", help="A name from `abaw backbones`.")
-@click.option("--weights", help="FILE, pretrained, random:SEED, none or a hub id; no default.")
+@click.option("--backbone", help="A name from `abaw backbones`, timm/NAME or FILE.py:FUNCTION.")
+@click.option("--weights", help="FILE, pretrained, random:SEED, own, none or a hub id; no default.")
 @click.option("--name", help="Name of the embedding; by default the backbone's.")
 @click.option("--license", "licence", help="Licence of the weights, recorded in the store.")
+@click.option(
+    "--allow-missing",
+    metavar="PATTERN",
+    multiple=True,
+    help="Keys like head.* that the weights may lack, if the embedding does not depend on them.",
+)
+@click.option(
+    "--allow-unexpected",
+    metavar="PATTERN",
+    multiple=True,
+    help="Keys that the weights may have besides the network's.",
+)
 @set_option
 @click.option("--config", type=_FILE, help="embeddings.yaml: several embeddings in one pass.")
 @click.option("--only", multiple=True, help="Only this embedding of --config; repeatable.")
@@ -146,6 +158,8 @@ def extract(
     settings: tuple[str, ...],
     config: Path | None,
     only: tuple[str, ...],
+    allow_missing: tuple[str, ...],
+    allow_unexpected: tuple[str, ...],
     cache: Path,
     quiet: bool,
     devices: str | None,
@@ -163,7 +177,9 @@ def extract(
     """
     from .extract import RunOptions, parse_devices, parse_shard, requests_from_command, run
 
-    requests = requests_from_command(backbone, weights, name, licence, settings, config, only)
+    requests = requests_from_command(
+        backbone, weights, name, licence, settings, config, only, allow_missing, allow_unexpected
+    )
     options = RunOptions(
         devices=parse_devices(devices) if devices else (),
         shard=parse_shard(shard) if shard else None,

@@ -27,7 +27,7 @@ SPEC = EmbeddingSpec(
     channels="grey",
     layer="last",
     pool="cls",
-    flip=False,
+    flip="no",
     dim=4,
     dtype="float16",
 )

@@ -11,7 +11,9 @@ Option = str | int | float | bool
 Channels = Literal["rgb", "bgr", "grey"]
 StoredDtype = Literal["float16", "float32"]
 
-SPEC_VERSION = 1
+Flip = Literal["no", "mirror", "mean"]
+
+SPEC_VERSION = 2
 
 
 def canonical_json(value: object) -> str:
@@ -36,9 +38,12 @@ class EmbeddingSpec:
     input_size: int
     """Side of the square input, pixels."""
     position_table: str
-    """`none`, `stored` (read from the weights) or `built` (made for this input size)."""
+    """`none`, `stored` (read from the weights), `interpolated` (read and resampled to this input
+    size) or `built` (made for this input size)."""
     crop: str
-    """Part of the source frame that is used: `full`."""
+    """Part of the source frame that is used. `full`: all of it is resized to the input. A fraction
+    such as `0.875`: the shorter side is resized to floor(input_size / fraction), the other one in
+    proportion, and the centre cut out. `squash:0.875`: both sides are resized to that length."""
     interpolation: str
     """Filter of the resize, by the name the image library gives it."""
     mean: tuple[float, ...]
@@ -51,10 +56,11 @@ class EmbeddingSpec:
     """Where in the network the vector is taken."""
     pool: str
     """How a map of tokens or pixels becomes one vector."""
-    flip: bool
-    """True if the frame's mirror image is averaged in."""
+    flip: Flip
+    """`no`: of the frame; `mirror`: of its mirror image; `mean`: the mean of both."""
     options: dict[str, Option] = field(default_factory=dict)
-    """Further settings that only this backbone has."""
+    """Settings that not every embedding has: `min_side` and `max_side` (pixels; frames outside are
+    failures), `code` (of a user's own module)."""
     dim: int
     """Length of one embedding."""
     dtype: StoredDtype
@@ -72,6 +78,9 @@ class EmbeddingSpec:
             raise CacheError(message)
         if self.channels not in get_args(Channels):
             message = f"channels must be rgb, bgr or grey, but got {self.channels!r}; choose one"
+            raise CacheError(message)
+        if self.flip not in get_args(Flip):
+            message = f"flip must be no, mirror or mean, but got {self.flip!r}; choose one"
             raise CacheError(message)
         if not (isinstance(self.dim, int) and self.dim >= 1):
             message = f"dim must be a whole number of at least 1, but got {self.dim!r}"
@@ -98,13 +107,24 @@ class EmbeddingSpec:
             where: the place it was found, for the error.
 
         Raises:
-            CacheError: the text is not JSON, or has a field too few or too many.
+            CacheError: the text is not JSON, of another version, or has a field too few or too
+                many.
         """
         try:
             value = json.loads(text)
         except json.JSONDecodeError as error:
             message = f"{where} must be JSON, but {error}"
             raise CacheError(message) from error
+        version = value.get("version") if isinstance(value, dict) else None
+        if isinstance(version, int) and version != SPEC_VERSION:
+            do = (
+                "remove the store and extract it again" if version < SPEC_VERSION else "update abaw"
+            )
+            message = (
+                f"{where} must have version {SPEC_VERSION} of EmbeddingSpec, the one that this "
+                f"abaw reads, but has version {version}; {do}"
+            )
+            raise CacheError(message)
         known = {item.name for item in fields(cls)}
         found = set(value) if isinstance(value, dict) else set()
         if found != known:

@@ -1,4 +1,4 @@
-"""Weight files: read without running anything in them, matched key by key, known by content."""
+"""Weight files: read without running anything in them, known by content."""
 
 import argparse
 import hashlib
@@ -14,20 +14,25 @@ from typing import Any, Final
 import safetensors
 import safetensors.torch
 import torch
-from torch import nn
 
 from ..core.errors import UsageError
 from .errors import WeightsError
+from .hub import download
 from .requests import WEIGHT_KINDS
 
 Tensors = dict[str, torch.Tensor]
 
-_WRAPPERS: Final = ("model", "state_dict", "model_state_dict", "network", "net")
+_WRAPPERS: Final = (
+    "model",
+    "state_dict",
+    "model_state_dict",
+    "state_dict_backbone",
+    "network",
+    "net",
+)
 """Under which key training scripts put the weights beside optimizer and settings."""
-_PREFIXES: Final = ("module.", "_orig_mod.", "backbone.", "encoder.")
+_PREFIXES: Final = ("module.", "_orig_mod.", "model.", "backbone.", "encoder.")
 _SUFFIXES: Final = (".safetensors", ".pth", ".pt", ".bin", ".ckpt")
-_HUB_FILES: Final = ("model.safetensors", "pytorch_model.bin")
-_HUB_SECONDS: Final = 5
 _LARGEST_SEED: Final = 2**63 - 1
 _SHOWN: Final = 4
 _GLOBAL: Final = re.compile(r"GLOBAL (\S+)")
@@ -168,104 +173,10 @@ def _state_dict(value: object, path: Path) -> Tensors:
 
 
 def _from_hub(model_id: str) -> WeightsSource:
-    from huggingface_hub import get_hf_file_metadata as look_up
-    from huggingface_hub import hf_hub_download, hf_hub_url, try_to_load_from_cache
-    from huggingface_hub.errors import EntryNotFoundError, HFValidationError
-
-    for name in _HUB_FILES:
-        try:
-            cached = try_to_load_from_cache(model_id, name)
-            if isinstance(cached, str):
-                path = cached
-            else:
-                # Asked once: the download itself would retry for half a minute where there is no
-                # network.
-                look_up(hf_hub_url(model_id, name), timeout=_HUB_SECONDS)
-                path = hf_hub_download(model_id, name, etag_timeout=_HUB_SECONDS)
-        except HFValidationError as error:
-            message = f"a hub id must be like timm/densenet121.ra_in1k, but got {model_id!r}"
-            raise UsageError(message) from error
-        except EntryNotFoundError:
-            continue
-        except _http_errors() as error:
-            raise _unreachable(model_id, error) from error
-        source = read_weights_file(Path(path))
-        licence = _hub_licence(model_id)
-        facts = {"weights_hub_id": model_id} | ({"licence": licence} if licence else {})
-        return WeightsSource(model_id, source.tensors, source.provenance | facts)
-    message = (
-        f"the hub model {model_id} must have {' or '.join(_HUB_FILES)}, but has neither; "
-        f"download its weights yourself and give the file"
-    )
-    raise WeightsError(message)
-
-
-def _unreachable(model_id: str, error: Exception) -> WeightsError:
-    reason = (str(error).splitlines() or [type(error).__name__])[0]
-    message = (
-        f"the weights {model_id} must come from the Hugging Face hub, which did not give them "
-        f"({reason[:200]}); get online or check the id, or download the file elsewhere and give "
-        f"its path as --weights"
-    )
-    return WeightsError(message)
-
-
-def _hub_licence(model_id: str) -> str | None:
-    import huggingface_hub
-
-    try:
-        card = huggingface_hub.model_info(model_id, timeout=_HUB_SECONDS).card_data
-    except _http_errors():
-        return None  # the weights are here; that their licence is unknown is recorded as such
-    licence = card.get("license") if card else None
-    return str(licence) if licence else None
-
-
-def _http_errors() -> tuple[type[Exception], ...]:
-    """Return what a failed request raises; the hub's HTTP library changes between its releases."""
-    from huggingface_hub.errors import HfHubHTTPError
-
-    bases = (base for base in HfHubHTTPError.__bases__ if issubclass(base, Exception))
-    return (OSError, *bases)
-
-
-def load_strictly(network: nn.Module, tensors: Tensors, backbone: str, source: str) -> None:
-    """Put tensors into a network, every one in its place.
-
-    Raises:
-        WeightsError: keys are missing, left over, or of another shape; the message names them.
-    """
-    wanted = network.state_dict()
-    missing = [key for key in wanted if key not in tensors and not _is_counter(key)]
-    unexpected = [key for key in tensors if key not in wanted]
-    shapes = [
-        f"{key} {tuple(tensors[key].shape)} instead of {tuple(wanted[key].shape)}"
-        for key in wanted
-        if key in tensors and tensors[key].shape != wanted[key].shape
-    ]
-    faults = [
-        f"{len(keys)} {what} ({', '.join(keys[:_SHOWN])}{', …' if len(keys) > _SHOWN else ''})"
-        for keys, what in (
-            (missing, "keys missing"),
-            (unexpected, "unexpected keys"),
-            (shapes, "of other shapes"),
-        )
-        if keys
-    ]
-    if faults:
-        message = (
-            f"{source} must hold the weights of {backbone}, but has {' and '.join(faults)}; give "
-            f"the backbone that they belong to"
-        )
-        raise WeightsError(message)
-    bad = [
-        key for key, item in tensors.items() if item.is_floating_point() and not _is_finite(item)
-    ]
-    if bad:
-        message = f"{source} must hold finite weights, but {bad[0]} does not"
-        raise WeightsError(message)
-    counters = {key: torch.zeros_like(item) for key, item in wanted.items() if _is_counter(key)}
-    network.load_state_dict(counters | tensors, strict=True)
+    path, licence = download(model_id)
+    source = read_weights_file(path)
+    facts = {"weights_hub_id": model_id} | ({"licence": licence} if licence else {})
+    return WeightsSource(model_id, source.tensors, source.provenance | facts)
 
 
 def content_hash(tensors: Iterable[tuple[str, torch.Tensor]]) -> str:
@@ -275,7 +186,7 @@ def content_hash(tensors: Iterable[tuple[str, torch.Tensor]]) -> str:
     """
     digest = hashlib.sha256()
     for key, tensor in sorted(tensors):
-        if _is_counter(key):
+        if is_counter(key):
             continue
         digest.update(f"{key} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         flat = tensor.detach().cpu().contiguous().flatten().view(torch.uint8)
@@ -283,12 +194,9 @@ def content_hash(tensors: Iterable[tuple[str, torch.Tensor]]) -> str:
     return f"sha256:{digest.hexdigest()}"
 
 
-def _is_counter(key: str) -> bool:
+def is_counter(key: str) -> bool:
+    """Whether a key is the batch counter of a normalisation layer, which nothing here reads."""
     return key.endswith("num_batches_tracked")
-
-
-def _is_finite(tensor: torch.Tensor) -> bool:
-    return bool(torch.isfinite(tensor).all())
 
 
 def _file_sha256(path: Path) -> str:

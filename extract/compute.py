@@ -174,7 +174,7 @@ def _outlet(job: Job) -> Outlet:
     if job.writer is None:
         message = f"the store of {job.name} is not open"
         raise ValueError(message)
-    return Outlet(job.name, job.writer.add, job.works)
+    return Outlet(job.name, job.writer.add, job.works, job.loaded.spec)
 
 
 @contextmanager

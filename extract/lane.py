@@ -10,15 +10,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..cache import Failure
+from ..cache import EmbeddingSpec, Failure
 from ..core.device import Precision, autocast
-from .backbones import LoadedBackbone
-from .backbones.base import forward_all
+from .backbones import LoadedBackbone, forward_all
 from .batches import PendingBatch, Pixels, to_device
 from .decode import DecodedFrame
 from .frames import HASH_MODULUS, UNREADABLE, SourceVideo, stat_hash
 from .meter import Meter
-from .preprocess import Preprocessor
+from .preprocess import Preprocessor, size_problem
 from .staleness import Work
 from .writing import BackgroundWriter
 
@@ -47,6 +46,8 @@ class Outlet:
     add: Callable[..., None]
     """`StoreWriter.add`, or what stands for it."""
     works: Mapping[str, Work]
+    limits: EmbeddingSpec
+    """Whose `min_side` and `max_side` count."""
     n_frames: int = 0
     """Frames embedded."""
 
@@ -58,6 +59,13 @@ class Outlet:
                 return work.version
         return 0
 
+    def reason(self, frame: DecodedFrame) -> str:
+        """Return why a frame has no embedding; empty if it has one."""
+        if frame.pixels is None:
+            return frame.reason
+        height, width, _ = frame.pixels.shape
+        return size_problem(height, width, self.limits)
+
 
 class _Item(NamedTuple):
     """A source frame that waits for its row."""
@@ -68,8 +76,10 @@ class _Item(NamedTuple):
     """Without its pixels."""
     versions: tuple[int, ...]
     """For each outlet; 0 if it does not need the frame."""
+    reasons: tuple[str, ...]
+    """For each outlet; why it gets no embedding, or empty."""
     row: int
-    """Number of its row, counted from the beginning; -1 for an unreadable frame."""
+    """Number of its row, counted from the beginning; -1 if no outlet gets one."""
 
 
 class Lane:
@@ -126,13 +136,18 @@ class Lane:
         versions = tuple(outlet.version(source.video, position) for outlet in self.outlets)
         if not any(versions):
             return
+        reasons = tuple(outlet.reason(frame) for outlet in self.outlets)
         row = -1
         if frame.pixels is not None:
-            self._batch.append(frame.pixels)
+            is_wanted = any(
+                version and not reason for version, reason in zip(versions, reasons, strict=True)
+            )
+            if is_wanted:
+                self._batch.append(frame.pixels)
+                row = self._n_pushed
+                self._n_pushed += 1
             frame = frame._replace(pixels=None)
-            row = self._n_pushed
-            self._n_pushed += 1
-        self._items.append(_Item(source, position, frame, versions, row))
+        self._items.append(_Item(source, position, frame, versions, reasons, row))
         if len(self._batch) == self.settings.batch_size:
             self._launch()
 
@@ -208,8 +223,8 @@ class Lane:
         ):
             joined = np.concatenate(rows) if rows else np.empty((0, dim), np.float32)
             for group in _groups(ready, index):
-                outlet.n_frames += sum(item.row >= 0 for item in group)
-                places = [item.row - self._first_row for item in group if item.row >= 0]
+                places = [item.row - self._first_row for item in group if not item.reasons[index]]
+                outlet.n_frames += len(places)
                 store = partial(
                     _store, outlet, group, index, joined[places], self.settings.precision
                 )
@@ -245,20 +260,21 @@ def _store(
     """Add consecutive frames of a video to the store of an outlet."""
     source, start = group[0].source, group[0].position
     frames = source.frames[start : start + len(group)]
-    pairs = list(zip(frames, (item.frame for item in group), strict=True))
+    pairs = [(frame, item.reasons[index]) for frame, item in zip(frames, group, strict=True)]
     outlet.add(
         source.video,
         version=group[0].versions[index],
         source_start=start,
         source_length=len(group),
         source_total=len(source.frames),
-        frame=np.array([f.number for f, read in pairs if not read.reason], np.int32),
+        frame=np.array([frame.number for frame, reason in pairs if not reason], np.int32),
         embedding=rows,
-        failures=[Failure(source.video, f.number, read.reason) for f, read in pairs if read.reason],
-        input_hash=sum(read.input_hash for _, read in pairs) % HASH_MODULUS,
+        failures=[Failure(source.video, frame.number, reason) for frame, reason in pairs if reason],
+        input_hash=sum(item.frame.input_hash for item in group) % HASH_MODULUS,
         # So that the next run looks again at a file that the system did not give.
         stat_hash=stat_hash(
-            f._replace(size=UNREADABLE) if read.is_absent else f for f, read in pairs
+            frame._replace(size=UNREADABLE) if item.frame.is_absent else frame
+            for frame, item in zip(frames, group, strict=True)
         ),
         precision=precision,
     )

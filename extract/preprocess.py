@@ -5,11 +5,15 @@ result is the same to the last bit in any batch.
 """
 
 import math
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 
 from ..cache.spec import EmbeddingSpec
+
+if TYPE_CHECKING:
+    from .backbones.settings import Settings
 
 _GREY = (0.299, 0.587, 0.114)
 """ITU-R BT.601 luma of red, green and blue, as Pillow and OpenCV have it."""
@@ -20,7 +24,7 @@ Taps = tuple[torch.Tensor, torch.Tensor]
 
 
 class Preprocessor:
-    """Colour, resize and normalisation of one embedding, as its spec says.
+    """Colour, resize, crop and normalisation of one embedding, as its spec says.
 
     Args:
         spec: the embedding's identity.
@@ -29,7 +33,7 @@ class Preprocessor:
     def __init__(self, spec: EmbeddingSpec) -> None:
         self.spec = spec
         self._constants: dict[torch.device, tuple[torch.Tensor, ...]] = {}
-        self._taps: dict[tuple[torch.device, int], Taps] = {}
+        self._taps: dict[tuple[torch.device, int, int], Taps] = {}
 
     def __call__(self, frames: torch.Tensor) -> torch.Tensor:
         """Return normalised frames, float32 (B, C, S, S).
@@ -44,20 +48,25 @@ class Preprocessor:
             x = (x[:, :1] * red + x[:, 1:2] * green + x[:, 2:] * blue).round()  # (B, 1, H, W)
         elif self.spec.channels == "bgr":
             x = x.flip(1)
-        return (self._resized(x) / _LEVELS - mean) / std
+        size = self.spec.input_size
+        height, width = resized_shape(x.shape[2], x.shape[3], size, self.spec.crop)
+        x = self._resized(x, (height, width))
+        top, left = round((height - size) / 2), round((width - size) / 2)
+        x = x[:, :, top : top + size, left : left + size]  # (B, C, S, S)
+        return (x / _LEVELS - mean) / std
 
-    def _resized(self, x: torch.Tensor) -> torch.Tensor:
-        """Return (B, C, S, S); frames of that size already are left as they are."""
-        size, interpolation = self.spec.input_size, self.spec.interpolation
-        if x.shape[2:] == (size, size):
+    def _resized(self, x: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
+        """Return (B, C, *shape); frames of that shape already are left as they are."""
+        interpolation = self.spec.interpolation
+        if x.shape[2:] == shape:
             return x
         if interpolation == "area":
-            for axis in (2, 3):
-                x = _weighted(x, axis, *self._area(x.device, x.shape[axis]))
+            for axis, length in zip((2, 3), shape, strict=True):
+                x = _weighted(x, axis, *self._area(x.device, x.shape[axis], length))
             return x
         antialias = interpolation != "opencv-bilinear"
         mode = "bicubic" if interpolation == "bicubic" else "bilinear"
-        x = F.interpolate(x, (size, size), mode=mode, antialias=antialias, align_corners=False)
+        x = F.interpolate(x, shape, mode=mode, antialias=antialias, align_corners=False)
         # Image libraries give whole levels in range; a bicubic filter overshoots.
         return x.round().clamp(0, _LEVELS)
 
@@ -69,11 +78,59 @@ class Preprocessor:
             )
         return self._constants[device]
 
-    def _area(self, device: torch.device, n_in: int) -> Taps:
-        if (device, n_in) not in self._taps:
-            index, weight = area_taps(n_in, self.spec.input_size)
-            self._taps[device, n_in] = index.to(device), weight.to(device)
-        return self._taps[device, n_in]
+    def _area(self, device: torch.device, n_in: int, n_out: int) -> Taps:
+        key = device, n_in, n_out
+        if key not in self._taps:
+            index, weight = area_taps(n_in, n_out)
+            self._taps[key] = index.to(device), weight.to(device)
+        return self._taps[key]
+
+
+def resized_shape(height: int, width: int, input_size: int, crop: str) -> tuple[int, int]:
+    """Return the height and width, pixels, that a frame is resized to before its centre is cut out.
+
+    The roundings are those of torchvision's `Resize` and timm's evaluation transform.
+
+    Args:
+        height: of the frame, pixels.
+        width: of the frame, pixels.
+        input_size: side of the centre that is cut out, pixels.
+        crop: as in `EmbeddingSpec`.
+
+    >>> resized_shape(90, 120, 112, "full")
+    (112, 112)
+    >>> resized_shape(90, 120, 112, "0.875")
+    (128, 170)
+    >>> resized_shape(90, 120, 112, "squash:0.875")
+    (128, 128)
+    """
+    if crop == "full":
+        return input_size, input_size
+    side = math.floor(input_size / float(crop.removeprefix("squash:")))
+    if crop.startswith("squash:"):
+        return side, side
+    if width <= height:
+        return int(side * height / width), side
+    return side, int(side * width / height)
+
+
+def size_problem(height: int, width: int, limits: "EmbeddingSpec | Settings") -> str:
+    """Return why a frame is too small or too large to be embedded, or nothing if it is neither.
+
+    Args:
+        height: of the frame, pixels.
+        width: of the frame, pixels.
+        limits: whose `min_side` and `max_side` count; 0 is no limit.
+    """
+    if isinstance(limits, EmbeddingSpec):
+        least, most = (int(limits.options.get(key, 0)) for key in ("min_side", "max_side"))
+    else:
+        least, most = limits.min_side, limits.max_side
+    if least and min(height, width) < least:
+        return f"shorter side of {min(height, width)} pixels is below min_side={least}"
+    if most and max(height, width) > most:
+        return f"longer side of {max(height, width)} pixels is above max_side={most}"
+    return ""
 
 
 def area_taps(n_in: int, n_out: int) -> Taps:

@@ -33,7 +33,7 @@ def probe_rate(
         lanes = [
             Lane(
                 [job.loaded for job in group],
-                [Outlet(job.name, _forget, job.works) for job in group],
+                [Outlet(job.name, _forget, job.works, job.loaded.spec) for job in group],
                 group[0].settings,
                 background,
                 meter,

@@ -1,7 +1,7 @@
 """What a user asks of stage 1: embeddings by name, backbone, weights and settings."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,10 @@ from ..core.errors import UsageError
 from ..core.names import check_embedding_name, near_misses, slug
 
 WEIGHT_KINDS = (
-    "FILE (.safetensors, .pth, .pt), pretrained, random:SEED, hf-hub:OWNER/NAME, timm/NAME, or none"
+    "FILE (.safetensors, .pth, .pt), pretrained, random:SEED, hf-hub:OWNER/NAME, timm/NAME, own "
+    "(of your own module), or none"
 )
-_FIXED_KEYS = ("backbone", "weights", "license")
+_FIXED_KEYS = ("backbone", "weights", "license", "allow_missing", "allow_unexpected")
 
 
 class _DistinctLoader(yaml.SafeLoader):
@@ -37,13 +38,17 @@ class EmbeddingRequest:
     name: str
     """What the store is called."""
     backbone: str
-    """Registered name of the network."""
+    """A registered name, `timm/NAME`, `file.py:factory` or the name of an entry point."""
     weights: str
     """One of `WEIGHT_KINDS`."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Settings that differ from the backbone's defaults, as text or as YAML gave them."""
     licence: str | None = None
     """Licence of the weights, as the user states it."""
+    allow_missing: tuple[str, ...] = ()
+    """Patterns of keys that the weights may lack, as the embedding does not depend on them."""
+    allow_unexpected: tuple[str, ...] = ()
+    """Patterns of keys that the weights may have besides the network's."""
     file: Path | None = None
     """The file that asks for it, for messages; None for the command line."""
 
@@ -56,6 +61,8 @@ def requests_from_command(
     settings: Sequence[str],
     config: Path | None,
     only: Sequence[str],
+    allow_missing: Sequence[str] = (),
+    allow_unexpected: Sequence[str] = (),
 ) -> list[EmbeddingRequest]:
     """Return what the options of `abaw extract` ask for.
 
@@ -66,6 +73,8 @@ def requests_from_command(
         single = {"--backbone": backbone, "--weights": weights, "--name": name}
         given = [flag for flag, value in (single | {"--license": licence}).items() if value]
         given += ["--set"] if settings else []
+        given += ["--allow-missing"] if allow_missing else []
+        given += ["--allow-unexpected"] if allow_unexpected else []
         if given:
             message = (
                 f"--config names every embedding with its settings, so {given[0]} cannot stand "
@@ -79,7 +88,18 @@ def requests_from_command(
     if backbone is None:
         message = "which network to run must be given by --backbone NAME or --config FILE"
         raise UsageError(message)
-    return [_request(name or slug(backbone), backbone, weights, pairs(settings), licence)]
+    request = _request(name or _name(backbone), backbone, weights, pairs(settings), licence)
+    return [
+        replace(
+            request, allow_missing=tuple(allow_missing), allow_unexpected=tuple(allow_unexpected)
+        )
+    ]
+
+
+def _name(backbone: str) -> str:
+    """Return the name of a backbone's embedding; that of `folder/file.py:factory` has no folder."""
+    path, colon, factory = backbone.rpartition(":")
+    return slug(f"{Path(path).name}:{factory}" if colon and path.endswith(".py") else backbone)
 
 
 def pairs(texts: Sequence[str]) -> dict[str, str]:
@@ -145,7 +165,7 @@ def _entry(path: Path, name: str, entry: object) -> EmbeddingRequest:
     settings = {str(key): value for key, value in entry.items() if key not in _FIXED_KEYS}
     weights, licence = entry.get("weights"), entry.get("license")
     try:
-        return _request(
+        request = _request(
             name,
             entry["backbone"],
             None if weights is None else str(weights),
@@ -153,9 +173,23 @@ def _entry(path: Path, name: str, entry: object) -> EmbeddingRequest:
             None if licence is None else str(licence),
             path,
         )
+        return replace(
+            request,
+            allow_missing=_patterns(entry, "allow_missing"),
+            allow_unexpected=_patterns(entry, "allow_unexpected"),
+        )
     except UsageError as error:
         message = f"{error} (embedding {name!r} in {path})"
         raise UsageError(message) from error
+
+
+def _patterns(entry: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    value = entry.get(key, [])
+    patterns = [value] if isinstance(value, str) else value
+    if not isinstance(patterns, list) or not all(isinstance(item, str) for item in patterns):
+        message = f"{key} must be a list of patterns like [head.*], but got {value!r}"
+        raise UsageError(message)
+    return tuple(patterns)
 
 
 def _request(

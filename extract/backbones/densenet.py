@@ -1,4 +1,4 @@
-"""DenseNet-121 (timm's) and DenseFace, the small grey DenseNet of facial expression work.
+"""timm's DenseNet-121, 161, 169 and 201, and DenseFace, a small grey DenseNet for expressions.
 
 Huang et al., "Densely Connected Convolutional Networks", CVPR 2017. DenseFace is a DenseNet-BC of
 growth 12 and depth 100 on 64 x 64 grey faces, 342 dimensions; its checkpoints' key names are read
@@ -7,14 +7,13 @@ as they are.
 
 import re
 from collections import OrderedDict
-from typing import Any
 
-import timm
 import torch
 from torch import nn
 
-from .base import BACKBONES, BackboneKind, Embedder, Settings, Tensors
 from .initialise import initialise_cnn
+from .kinds import BACKBONES, BackboneKind, Tensors
+from .settings import Settings
 
 _GROWTH = 12
 _LAYERS = 16
@@ -63,12 +62,15 @@ class Transition(nn.Module):
 
 
 class DenseFace(nn.Module):
-    """Three dense blocks of 16 layers; `forward` gives features, `classifier` stays unused.
+    """Three dense blocks of 16 layers, and a classifier where one is asked for.
 
     Nothing follows the stem's convolution: no norm, no ReLU, no pooling.
+
+    Args:
+        n_classes: of the classifier; 0 for none.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, n_classes: int = 0) -> None:
         super().__init__()
         parts: OrderedDict[str, nn.Module] = OrderedDict()
         parts["conv0"] = nn.Conv2d(1, _STEM, 3, stride=2, padding=1, bias=False)
@@ -85,56 +87,65 @@ class DenseFace(nn.Module):
                 width //= 2
         parts["norm3"] = nn.BatchNorm2d(width)
         self.features = nn.Sequential(parts)
-        self.dim = width
+        self.classifier = nn.Linear(width, n_classes) if n_classes else nn.Identity()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return features (B, 342) of grey faces (B, 1, 64, 64)."""
-        return torch.relu(self.features(x)).mean(dim=(2, 3))  # maps of 8x8
+        """Return the last map (B, 342, 8, 8) of grey faces (B, 1, 64, 64)."""
+        return torch.relu(self.features(x))
 
 
-def _adapt_classifier(tensors: Tensors, settings: Settings) -> tuple[Tensors, list[str]]:
-    dropped = [key for key in tensors if key.startswith(("classifier.", "fc."))]
-    return {key: value for key, value in tensors.items() if key not in dropped}, dropped
+def _adapt_face(tensors: Tensors, settings: Settings) -> tuple[Tensors, list[str]]:
+    """Read a classifier that is called `fc`."""
+    return {re.sub(r"^fc\.", "classifier.", key): value for key, value in tensors.items()}, []
 
 
 def _adapt_densenet(tensors: Tensors, settings: Settings) -> tuple[Tensors, list[str]]:
-    """Besides, read the key names of torchvision's older files: `norm.1` for `norm1`."""
-    kept, dropped = _adapt_classifier(tensors, settings)
-    return {_OLD_KEY.sub(r"\1\2", key): value for key, value in kept.items()}, dropped
+    """Read the key names of torchvision's older files: `norm.1` for `norm1`."""
+    return {_OLD_KEY.sub(r"\1\2", key): value for key, value in tensors.items()}, []
 
 
-def _build_timm(name: str, settings: Settings) -> Embedder:
-    network: Any = timm.create_model(name, pretrained=False, num_classes=0)
-    return Embedder(network, lambda owner, x: owner(x), network.num_features, flip=settings.flip)
+def _create(name: str, n_classes: int) -> nn.Module:
+    import timm  # takes as long as torch itself, and listing the backbones needs none of it
+
+    network: nn.Module = timm.create_model(name, pretrained=False, num_classes=n_classes)
+    return network
 
 
-def _build_face(settings: Settings) -> Embedder:
-    network = DenseFace()
-    return Embedder(network, lambda owner, x: owner(x), network.dim, flip=settings.flip)
-
-
-BACKBONES.add(
-    "densenet121",
-    BackboneKind(
-        name="densenet121",
-        # 112: the challenge's crops are 112 x 112, and a larger input adds cost but no detail.
-        defaults=Settings(
-            input_size=112,
-            mean=(0.485, 0.456, 0.406),
-            std=(0.229, 0.224, 0.225),
-            interpolation="bicubic",
-            pool="mean",
+def _register(name: str, dim: int, hub_id: str) -> None:
+    BACKBONES.add(
+        name,
+        BackboneKind(
+            name=name,
+            # 112: the challenge's crops are 112 x 112; a larger input adds cost but no detail.
+            defaults=Settings(
+                input_size=112,
+                mean=(0.485, 0.456, 0.406),
+                std=(0.229, 0.224, 0.225),
+                interpolation="bicubic",
+                pool="mean",
+            ),
+            channels="rgb",
+            pools=("mean", "grid3"),
+            build=lambda settings, n_classes: _create(name, n_classes),
+            trunk=lambda network, frames: network.forward_features(frames),
+            readings={"mean": lambda network, x: network.forward_head(x, pre_logits=True)},
+            logits={"mean": lambda network, x: network.forward_head(x)},
+            classifiers=("classifier",),
+            n_classes=1000,
+            initialise=initialise_cnn,
+            adapt=_adapt_densenet,
+            smallest_input=32,  # five halvings
+            hub_id=hub_id,
+            formats="timm or torchvision state dict (.pth, .safetensors), pretrained",
+            dim=dim,
         ),
-        channels="rgb",
-        pools=("mean",),
-        build=lambda settings: _build_timm("densenet121", settings),
-        initialise=initialise_cnn,
-        adapt=_adapt_densenet,
-        smallest_input=32,  # five halvings
-        hub_id="timm/densenet121.ra_in1k",
-        formats="timm or torchvision state dict (.pth, .safetensors), pretrained",
-    ),
-)
+    )
+
+
+_register("densenet121", 1024, "timm/densenet121.ra_in1k")
+_register("densenet161", 2208, "timm/densenet161.tv_in1k")
+_register("densenet169", 1664, "timm/densenet169.tv_in1k")
+_register("densenet201", 1920, "timm/densenet201.tv_in1k")
 
 BACKBONES.add(
     "denseface",
@@ -148,11 +159,17 @@ BACKBONES.add(
             pool="mean",
         ),
         channels="grey",
-        pools=("mean",),
-        build=_build_face,
+        pools=("mean", "grid3"),
+        build=lambda settings, n_classes: DenseFace(n_classes),
+        trunk=lambda network, frames: network(frames),
+        readings={"mean": lambda network, x: x.mean(dim=(2, 3))},
+        logits={"mean": lambda network, x: network.classifier(x.mean(dim=(2, 3)))},
+        classifiers=("classifier",),
+        n_classes=_CLASSES,
         initialise=initialise_cnn,
-        adapt=_adapt_classifier,
+        adapt=_adapt_face,
         fixed_input=True,
         formats="DenseFace state dict (.pt, .safetensors), with or without its classifier",
+        dim=342,
     ),
 )

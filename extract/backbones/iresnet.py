@@ -5,11 +5,14 @@ Deng et al., "ArcFace: Additive Angular Margin Loss for Deep Face Recognition", 
 after the addition. 112 x 112 RGB crops, 512 dimensions.
 """
 
+import re
+
 import torch
 from torch import nn
 
-from .base import BACKBONES, BackboneKind, Embedder, Settings
 from .initialise import initialise_cnn
+from .kinds import BACKBONES, BackboneKind, Tensors
+from .settings import Settings
 
 DEPTHS: dict[int, tuple[int, int, int, int]] = {
     18: (2, 2, 2, 2),
@@ -24,6 +27,11 @@ _WIDTHS = (64, 128, 256, 512)
 _DIM = 512
 _BN_EPS = 1e-5
 _PRELU_SLOPE = 0.25
+_HEAD = re.compile(
+    r"(head|heads|arcface|cosface|margin|margin_fc|metric_fc|fc7|partial_fc|softmax_fc|classifier)\."
+    r"|(weight|kernel|weight_activated)\Z"
+)
+"""Keys of the layer that holds one centre a person: ArcFace, CosFace, PartialFC and so on."""
 
 
 def _norm(width: int) -> nn.BatchNorm2d:
@@ -102,6 +110,20 @@ def initialise(network: nn.Module, generator: torch.Generator) -> None:
             unit.bn3.weight.fill_(len(units) ** -0.5)
 
 
+def _adapt(tensors: Tensors, settings: Settings) -> tuple[Tensors, list[str]]:
+    """Leave out the margin head of face recognition training, which stands beside the backbone."""
+    inner = {
+        key.removeprefix("backbone."): tensor
+        for key, tensor in tensors.items()
+        if key.startswith("backbone.")
+    }
+    rest = [key for key in tensors if not key.startswith("backbone.")]
+    if inner and all(_HEAD.match(key) for key in rest):
+        return inner, rest
+    dropped = [key for key in rest if _HEAD.match(key)]
+    return {key: tensor for key, tensor in tensors.items() if key not in dropped}, dropped
+
+
 def _register(depth: int, units: tuple[int, int, int, int]) -> None:
     BACKBONES.add(
         f"iresnet{depth}",
@@ -116,12 +138,13 @@ def _register(depth: int, units: tuple[int, int, int, int]) -> None:
             ),
             channels="rgb",
             pools=("none",),
-            build=lambda settings: Embedder(
-                IResNet(units), lambda network, x: network(x), _DIM, flip=settings.flip
-            ),
+            build=lambda settings, n_classes: IResNet(units),
+            trunk=lambda network, frames: network(frames),
             initialise=initialise,
+            adapt=_adapt,
             fixed_input=True,
-            formats="insightface state dict (.pth, .safetensors)",
+            formats="insightface state dict (.pth, .safetensors), with or without ArcFace head",
+            dim=_DIM,
         ),
     )
 

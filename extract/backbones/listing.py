@@ -1,11 +1,10 @@
 """The registered backbones as a list and as a table."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 
-import torch
-
-from .base import BACKBONES
+from .kinds import BACKBONES
+from .user_module import installed, package_of
 
 
 @dataclass(frozen=True)
@@ -28,26 +27,32 @@ def list_backbones() -> list[BackboneInfo]:
     found = []
     for name in sorted(BACKBONES):
         kind = BACKBONES[name]
-        size, dim = kind.defaults.input_size, _dim(name)
-        found.append(BackboneInfo(name, size, dim, kind.pools, kind.objective, kind.formats))
+        size = kind.defaults.input_size
+        found.append(BackboneInfo(name, size, kind.dim, kind.pools, kind.objective, kind.formats))
     return found
 
 
-@cache
-def _dim(name: str) -> int:
-    """Return the length of an embedding at the default settings."""
-    kind = BACKBONES[name]
-    with torch.device("meta"):  # shapes only: nothing is allocated
-        return kind.build(kind.defaults).dim
-
-
 def backbones_text() -> str:
-    """Return the registered backbones as a table."""
+    """Return the registered backbones as a table, and how others are named."""
     rows = [("backbone", "input", "dim", "pool", "learnt", "weights")]
     rows += [
         (i.name, str(i.input_size), str(i.dim), ", ".join(i.pools), i.objective, i.formats)
         for i in list_backbones()
     ]
+    others = [("others", "")]
+    others += [
+        (name, f"installed with {package_of(point)}")
+        for name, point in sorted(installed().items())
+        if name not in BACKBONES
+    ]
+    others += [
+        ("timm/NAME", "any network of timm by its name there, like timm/resnet50.a1_in1k"),
+        ("FILE.py:FUNCTION", "your own: the function returns a torch module; the file is run"),
+    ]
+    return "\n".join([*_table(rows), "", *_table(others)])
+
+
+def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) for row in rows]
-    return "\n".join(line.rstrip() for line in lines)
+    return [line.rstrip() for line in lines]

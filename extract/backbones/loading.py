@@ -1,17 +1,20 @@
-"""From a request to a network that is ready to run, with its identity and provenance."""
+"""From requests to networks that are ready to run, with their identity and provenance."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
-from ...cache.spec import EmbeddingSpec
-from ...core.errors import AbawError, UsageError
+from ...cache.spec import EmbeddingSpec, Option
+from ...core.errors import AbawError
 from ...core.provenance import package_versions
-from ..checkpoints import content_hash, load_strictly, parse_seed, read_weights
-from ..requests import WEIGHT_KINDS, EmbeddingRequest
-from .base import BACKBONES, BackboneKind, Embedder, Settings, resolve_settings
+from ..requests import EmbeddingRequest
+from .base import Embedder
+from .kinds import BackboneKind
+from .layers import make_embedder
+from .lookup import find_kind
+from .settings import Settings, resolve_settings
+from .weights import Identity, Origin, build_network, count_classes, fill, find_origin
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,8 @@ class LoadedBackbone:
 
     spec: EmbeddingSpec
     module: Embedder
-    """From normalised frames (B, C, S, S) to embeddings (B, D); in evaluation mode."""
+    """From normalised frames (B, C, S, S) to embeddings (B, D); in evaluation mode. Its `network`
+    may be that of other embeddings too."""
     provenance: dict[str, Any]
     """Objective, source and licence of the weights; recorded, never compared."""
     channels_last: bool
@@ -36,8 +40,52 @@ def load_backbone(request: EmbeddingRequest) -> LoadedBackbone:
         UsageError: the backbone, a setting or the kind of weights is unknown.
         WeightsError: the weights cannot be read or do not fit.
     """
+    return load_backbones([request])[0]
+
+
+def load_backbones(requests: Sequence[EmbeddingRequest]) -> list[LoadedBackbone]:
+    """Return what `load_backbone` returns for each request, networks shared where they are equal.
+
+    Requests of one backbone, one text of weights and equal settings of what the network is built
+    by (input size, position table) hold one network object, loaded once: `forward_all` then runs
+    it once for all of them that are `can_share`.
+
+    Raises:
+        UsageError: a backbone, a setting or a kind of weights is unknown.
+        WeightsError: weights cannot be read or do not fit.
+    """
+    kinds: dict[tuple[str, str], BackboneKind] = {}
+    groups: dict[tuple[object, ...], list[tuple[int, EmbeddingRequest, Settings]]] = {}
+    for place, request in enumerate(requests):
+        with _naming(request):
+            source = request.backbone, request.weights
+            if source not in kinds:
+                kinds[source] = find_kind(*source)
+            settings = resolve_settings(kinds[source], request.settings)
+        built = settings.input_size, settings.position_table
+        allowed = request.allow_missing, request.allow_unexpected
+        groups.setdefault((*source, *built, *allowed), []).append((place, request, settings))
+    found: dict[int, LoadedBackbone] = {}
+    for group in groups.values():
+        kind = kinds[group[0][1].backbone, group[0][1].weights]
+        found |= dict(zip((place for place, *_ in group), _load(kind, group), strict=True))
+    return [found[place] for place in range(len(requests))]
+
+
+def can_share(one: LoadedBackbone, other: LoadedBackbone) -> bool:
+    """Whether one forward pass can give both: one network object, equal input, equal flip."""
+    same_input = all(
+        getattr(one.spec, name) == getattr(other.spec, name)
+        for name in ("input_size", "crop", "interpolation", "mean", "std", "channels", "flip")
+    )
+    return one.module.network is other.module.network and same_input
+
+
+@contextmanager
+def _naming(request: EmbeddingRequest) -> Iterator[None]:
+    """Have an error name the entry of the file that asks for this."""
     try:
-        return _load(request)
+        yield
     except AbawError as error:
         if request.file is None:
             raise
@@ -45,22 +93,51 @@ def load_backbone(request: EmbeddingRequest) -> LoadedBackbone:
         raise type(error)(message) from error
 
 
-def _load(request: EmbeddingRequest) -> LoadedBackbone:
-    kind = BACKBONES[request.backbone]
-    settings = resolve_settings(kind, request.settings)
-    embedder = build_empty(kind, settings)
-    weights, provenance = _load_weights(kind, settings, embedder, request)
-    if request.licence:
-        provenance["licence"] = request.licence
-    embedder.eval().requires_grad_(False)
-    has_table = kind.position_table(embedder.network) is not None
-    is_drawn = provenance["objective"] == "random"
+def _load(
+    kind: BackboneKind, group: Sequence[tuple[int, EmbeddingRequest, Settings]]
+) -> list[LoadedBackbone]:
+    """Return the embeddings of one network."""
+    _, first, build_settings = group[0]
+    with _naming(first):
+        origin = find_origin(kind, first)
+    n_classes = 0
+    for _, request, settings in group:
+        if kind.reads_classifier(settings):
+            with _naming(request):
+                n_classes = count_classes(kind, origin, settings)
+    with _naming(first):
+        network = build_network(kind, build_settings, n_classes, origin)
+    made = []
+    for _, request, settings in group:
+        with _naming(request):
+            embedder, resolved = make_embedder(kind, network, settings)
+        made.append((request, resolved, embedder))
+    if not kind.is_whole:
+        network.to_empty(device="cpu")
+    with _naming(first):
+        identities = fill(kind, network, origin, made)
+    network.eval().requires_grad_(False)
+    return [
+        _loaded(kind, request, settings, embedder, identity)
+        for (request, settings, embedder), identity in zip(made, identities, strict=True)
+    ]
+
+
+def _loaded(
+    kind: BackboneKind,
+    request: EmbeddingRequest,
+    settings: Settings,
+    embedder: Embedder,
+    identity: Identity,
+) -> LoadedBackbone:
+    limits = {"min_side": settings.min_side, "max_side": settings.max_side}
+    options: dict[str, Option] = {name: side for name, side in limits.items() if side}
     spec = EmbeddingSpec(
         backbone=kind.name,
-        weights=weights,
+        weights=identity.weights,
         input_size=settings.input_size,
-        position_table=("built" if is_drawn else "stored") if has_table else "none",
-        crop="full",
+        position_table=identity.position_table,
+        crop=settings.crop,
         interpolation=settings.interpolation,
         mean=settings.mean,
         std=settings.std,
@@ -68,70 +145,19 @@ def _load(request: EmbeddingRequest) -> LoadedBackbone:
         layer=settings.layer,
         pool=settings.pool,
         flip=settings.flip,
+        options={**kind.options, **options},
         dim=embedder.dim,
         dtype="float32" if settings.dtype == "float32" else "float16",
     )
+    provenance = dict(identity.provenance)
+    if request.licence:
+        provenance["licence"] = request.licence
     provenance["versions"] = package_versions()
     return LoadedBackbone(spec, embedder, provenance, kind.channels_last)
 
 
 def build_empty(kind: BackboneKind, settings: Settings) -> Embedder:
-    """Return the network on the CPU with whatever numbers memory holds.
-
-    Initialising what is then overwritten takes a large ViT ten seconds, and random numbers from
-    torch's global generator.
-    """
-    with torch.device("meta"):
-        embedder = kind.build(settings)
-    return embedder.to_empty(device="cpu")
-
-
-def _load_weights(
-    kind: BackboneKind, settings: Settings, embedder: Embedder, request: EmbeddingRequest
-) -> tuple[str, dict[str, Any]]:
-    """Fill the network; return the identity of its weights and where they came from."""
-    if kind.initialise is None:
-        if request.weights != "none":
-            message = (
-                f"{kind.name} has no weights, so it takes --weights none, but got "
-                f"--weights {request.weights}"
-            )
-            raise UsageError(message)
-        return "none", {"objective": "none", "weights_source": "none"}
-    if request.weights == "none":
-        message = f"{kind.name} needs weights, but got --weights none; give {WEIGHT_KINDS}"
-        raise UsageError(message)
-    seed = parse_seed(request.weights)
-    if seed is not None:
-        kind.initialise(embedder.network, torch.Generator().manual_seed(seed))
-        provenance: dict[str, Any] = {
-            "weights_source": request.weights,
-            "objective": "random",
-            "licence": "none: drawn from a seed",
-        }
-    else:
-        source = read_weights(request.weights, kind.hub_id, kind.name)
-        tensors, left_out = kind.adapt(source.tensors, settings)
-        load_strictly(embedder.network, tensors, kind.name, source.name)
-        is_classifier = any(key.startswith("head.") for key in left_out)
-        provenance = {
-            "weights_source": source.name,
-            # A ViT with a classification head was trained with labels, whatever came before.
-            "objective": "supervised" if is_classifier else kind.objective,
-            "keys_loaded": len(tensors),
-            "keys_left_out": len(left_out),
-            **source.provenance,
-        }
-        if left_out:
-            provenance["left_out"] = sorted({key.split(".")[0] for key in left_out})
-    return content_hash(embedder.network.state_dict().items()), provenance
-
-
-def load_backbones(requests: Sequence[EmbeddingRequest]) -> list[LoadedBackbone]:
-    """Return `load_backbone` of each request."""
-    return [load_backbone(request) for request in requests]
-
-
-def can_share(one: LoadedBackbone, other: LoadedBackbone) -> bool:
-    """Return whether one forward pass gives both embeddings."""
-    return one is other
+    """Return the embedder on the CPU with whatever numbers memory holds."""
+    network = build_network(kind, settings, 0, Origin())
+    embedder, _ = make_embedder(kind, network, settings)
+    return embedder if kind.is_whole else embedder.to_empty(device="cpu")

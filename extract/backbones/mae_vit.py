@@ -14,19 +14,19 @@ grid3
     where things are, which the mean of a network that has learnt nothing forgets
 """
 
+from functools import partial
 from typing import Any
 
-import timm
 import torch
 from torch import nn
 
 from ...core.errors import UsageError
 from ..errors import WeightsError
-from .base import BACKBONES, BackboneKind, Embedder, Settings, Tensors
 from .initialise import initialise_vit
+from .kinds import BACKBONES, BackboneKind, Tensors
+from .pooling import GRID, grid_means, square
+from .settings import Settings
 
-_PATCH = 16
-_GRID = 3
 _POOLS = ("cls", "mean_post", "mean_then_norm", "grid3")
 _DECODER = ("decoder_", "mask_token")
 
@@ -46,8 +46,8 @@ def sincos_position_table(dim: int, side: int) -> torch.Tensor:
     return torch.cat([torch.zeros(1, dim, dtype=torch.float64), table])[None].float()
 
 
-def _pooled(pool: str, network: Any, frames: torch.Tensor) -> torch.Tensor:  # noqa: ANN401
-    tokens: torch.Tensor
+def _tokens(network: Any, frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:  # noqa: ANN401
+    """Return patches (B, N, D) and class token (B, 1, D), before the last norm."""
     (tokens, prefix), *_ = network.forward_intermediates(
         frames,
         indices=1,
@@ -55,20 +55,18 @@ def _pooled(pool: str, network: Any, frames: torch.Tensor) -> torch.Tensor:  # n
         output_fmt="NLC",
         return_prefix_tokens=True,
         intermediates_only=True,
-    )  # (B, L, D) patches and (B, 1, D) class token, before the last norm
+    )
+    return tokens, prefix
+
+
+def _pooled(pool: str, network: Any, output: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:  # noqa: ANN401
+    tokens, prefix = output
     if pool == "cls":
         return _normed(network, prefix[:, 0])
     if pool == "mean_then_norm":
         return _normed(network, tokens.mean(dim=1))
     tokens = _normed(network, tokens)
-    if pool == "mean_post":
-        return tokens.mean(dim=1)
-    side = round(tokens.shape[1] ** 0.5)
-    grid = tokens.reshape(tokens.shape[0], side, side, -1)  # (B, side, side, D)
-    # The bins of adaptive average pooling, which MPS offers for sides divisible by 3 only.
-    bins = [slice(i * side // _GRID, -(-(i + 1) * side // _GRID)) for i in range(_GRID)]
-    cells = [grid[:, rows, columns].mean(dim=(1, 2)) for rows in bins for columns in bins]
-    return torch.cat(cells, dim=1)  # (B, 9 * D), cell by cell
+    return tokens.mean(dim=1) if pool == "mean_post" else grid_means(square(tokens))
 
 
 def _normed(network: Any, tokens: torch.Tensor) -> torch.Tensor:  # noqa: ANN401
@@ -76,24 +74,31 @@ def _normed(network: Any, tokens: torch.Tensor) -> torch.Tensor:  # noqa: ANN401
     return normed
 
 
-def _build(timm_name: str, settings: Settings) -> Embedder:
-    side, rest = divmod(settings.input_size, _PATCH)
-    if rest or side < 1 or (settings.pool == "grid3" and side < _GRID):
+def _logits(pool: str, network: Any, output: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:  # noqa: ANN401
+    logits: torch.Tensor = network.head(_pooled(pool, network, output))
+    return logits
+
+
+def _build(timm_name: str, patch: int, settings: Settings, n_classes: int) -> nn.Module:
+    import timm
+
+    side, rest = divmod(settings.input_size, patch)
+    least = GRID if settings.pool == "grid3" else 1
+    if rest or side < least:
         message = (
-            f"input_size of a ViT with patches of {_PATCH} must be a multiple of {_PATCH} (of at "
-            f"least {_GRID * _PATCH} for grid3), but got {settings.input_size}; 112 and 224 are"
+            f"input_size of a ViT with patches of {patch} must be a multiple of {patch} (of at "
+            f"least {GRID * patch} for grid3), but got {settings.input_size}; {8 * patch} and "
+            f"{16 * patch} are"
         )
         raise UsageError(message)
-    network: Any = timm.create_model(
-        timm_name, pretrained=False, num_classes=0, global_pool="", img_size=settings.input_size
+    network: nn.Module = timm.create_model(
+        timm_name,
+        pretrained=False,
+        num_classes=n_classes,
+        global_pool="",
+        img_size=settings.input_size,
     )
-    cells = _GRID**2 if settings.pool == "grid3" else 1
-    return Embedder(
-        network,
-        lambda owner, frames: _pooled(settings.pool, owner, frames),
-        network.embed_dim * cells,
-        flip=settings.flip,
-    )
+    return network
 
 
 def _initialise(network: nn.Module, generator: torch.Generator) -> None:
@@ -106,37 +111,23 @@ def _initialise(network: nn.Module, generator: torch.Generator) -> None:
 
 
 def _adapt(tensors: Tensors, settings: Settings) -> tuple[Tensors, list[str]]:
-    """Leave the decoder and a classification head out; find the last norm of fine-tuned weights."""
-    dropped = [key for key in tensors if key.startswith(_DECODER) or key.startswith("head.")]
+    """Leave the decoder out; find the last norm of fine-tuned weights."""
+    dropped = [key for key in tensors if key.startswith(_DECODER)]
     kept = {key: value for key, value in tensors.items() if key not in dropped}
     if "fc_norm.weight" in kept and "norm.weight" not in kept:
-        if settings.pool != "mean_then_norm":
+        if settings.layer in ("final", "logits") and settings.pool != "mean_then_norm":
             message = (
                 f"these weights were fine-tuned on the mean token and hold fc_norm instead of "
                 f"norm, which pool={settings.pool} needs; use --set pool=mean_then_norm"
             )
             raise WeightsError(message)
         kept = {key.replace("fc_norm.", "norm."): value for key, value in kept.items()}
-    _check_table(kept, settings)
     return kept, dropped
 
 
-def _check_table(tensors: Tensors, settings: Settings) -> None:
-    table = tensors.get("pos_embed")
-    needed = (settings.input_size // _PATCH) ** 2 + 1
-    if table is not None and table.ndim == 3 and table.shape[1] != needed:
-        side = round((table.shape[1] - 1) ** 0.5)
-        message = (
-            f"input_size={settings.input_size} needs a position table of {needed} rows (a class "
-            f"token and {needed - 1} patches), but the weights hold one of {table.shape[1]} rows, "
-            f"learnt for {side * _PATCH} pixels; use --set input_size={side * _PATCH}"
-        )
-        raise WeightsError(message)
-
-
-def _register(size: str) -> None:
-    name = f"mae_vit_{size}_patch16"
-    timm_name = f"vit_{size}_patch16_224"
+def _register(size: str, patch: int, dim: int) -> None:
+    name = f"mae_vit_{size}_patch{patch}"
+    timm_name = f"vit_{size}_patch{patch}_224"
     BACKBONES.add(
         name,
         BackboneKind(
@@ -151,16 +142,26 @@ def _register(size: str) -> None:
             channels="rgb",
             pools=_POOLS,
             pool_aliases={"mean": "mean_post"},
-            build=lambda settings: _build(timm_name, settings),
+            build=partial(_build, timm_name, patch),
+            trunk=_tokens,
+            readings={pool: partial(_pooled, pool) for pool in _POOLS},
+            logits={pool: partial(_logits, pool) for pool in _POOLS if pool != "grid3"},
+            classifiers=("head",),
             initialise=_initialise,
             adapt=_adapt,
             position_table=lambda _: "pos_embed",
             channels_last=False,
             objective="unsupervised",
             formats="facebookresearch/mae or timm ViT state dict (.pth, .safetensors)",
+            dim=dim,
         ),
     )
 
 
-for _size in ("small", "base", "large"):
-    _register(_size)
+for _size, _patch, _dim in (
+    ("small", 16, 384),
+    ("base", 16, 768),
+    ("large", 16, 1024),
+    ("huge", 14, 1280),
+):
+    _register(_size, _patch, _dim)

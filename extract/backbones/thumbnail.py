@@ -1,17 +1,9 @@
 """Grey thumbnails: what any embedding has to be compared with."""
 
-import torch
 from torch import nn
 
-from .base import BACKBONES, BackboneKind, Embedder, Settings
-
-
-def _build(settings: Settings) -> Embedder:
-    def flat(_: nn.Module, frames: torch.Tensor) -> torch.Tensor:
-        return frames.flatten(1)
-
-    return Embedder(nn.Identity(), flat, settings.input_size**2, flip=settings.flip)
-
+from .kinds import BACKBONES, BackboneKind
+from .settings import Settings
 
 BACKBONES.add(
     "thumbnail",
@@ -22,10 +14,14 @@ BACKBONES.add(
         ),
         channels="grey",
         pools=("none",),
-        build=_build,
-        initialise=None,
+        build=lambda settings, n_classes: nn.Identity(),
+        trunk=lambda network, frames: network(frames),
+        readings={"none": lambda network, pixels: pixels.flatten(1)},
+        has_weights=False,
+        has_penultimate=False,
         channels_last=False,
         objective="none",
         formats="none: it has no weights",
+        dim=144,
     ),
 )

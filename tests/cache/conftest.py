@@ -29,7 +29,7 @@ def make_spec(**changes):
         "channels": "rgb",
         "layer": "last",
         "pool": "cls",
-        "flip": False,
+        "flip": "no",
         "dim": DIM,
         "dtype": "float16",
     }

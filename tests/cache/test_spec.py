@@ -15,7 +15,7 @@ from abaw.core.names import VideoIdError, check_video_id
 def test_the_fingerprint_of_a_spec_is_fixed(kit):
     # Written down: stores made with one release must be current in the next.
     assert kit.make_spec().fingerprint == (
-        "3bd50ea28b4af09ef5e20c18b6755284e2ebcc1c7718bece774ebdfef92ae318"
+        "5d9d9191f0f307d44a688bca4ac2d5845dbf171e43c7e409dd649321b25529ee"
     )
 
 
@@ -34,8 +34,8 @@ def test_whole_and_decimal_means_are_the_same_spec(kit):
 CHANGES = {
     "backbone": "other", "weights": "none", "input_size": 9, "position_table": "built",
     "crop": "centre", "interpolation": "bicubic", "mean": (0.1,), "std": (0.1,), "channels": "bgr",
-    "layer": "x", "pool": "mean_post", "flip": True, "options": {"a": 1}, "dim": 6,
-    "dtype": "float32", "version": 2,
+    "layer": "x", "pool": "mean_post", "flip": "mean", "options": {"a": 1}, "dim": 6,
+    "dtype": "float32", "version": 3,
 }  # fmt: skip
 
 
@@ -55,6 +55,7 @@ def test_every_field_is_identity(kit, name):
     [
         ({"dtype": "float64"}, "float16 or float32, but got 'float64'"),
         ({"channels": "rgba"}, "rgb, bgr or grey, but got 'rgba'"),
+        ({"flip": True}, "no, mirror or mean, but got True"),
         ({"dim": 0}, "at least 1, but got 0"),
     ],
 )
@@ -71,6 +72,16 @@ def test_json_of_another_spec_version_names_the_fields(kit):
         EmbeddingSpec.from_json(json.dumps(value))
     with pytest.raises(CacheError, match="must be JSON"):
         EmbeddingSpec.from_json("{")
+
+
+@pytest.mark.parametrize(
+    ("version", "what_to_do"), [(1, "remove the store and extract it again"), (3, "update abaw")]
+)
+def test_json_of_an_older_or_newer_version_says_what_to_do(kit, version, what_to_do):
+    value = json.loads(kit.make_spec().to_json()) | {"version": version, "flip": False}
+    pattern = f"features/a.h5 must have version 2 .* but has version {version}; {what_to_do}"
+    with pytest.raises(CacheError, match=pattern):
+        EmbeddingSpec.from_json(json.dumps(value), "features/a.h5")
 
 
 ids = st.lists(st.text(st.sampled_from("ab./\\\n\t é"), max_size=5), max_size=4)

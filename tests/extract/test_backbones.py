@@ -1,7 +1,11 @@
 """What every registered backbone keeps to, and what each family adds."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
+import timm
 import torch
 
 from abaw.core.errors import NameLookupError, UsageError
@@ -13,7 +17,7 @@ from abaw.extract.preprocess import Preprocessor
 
 SMALL = ("thumbnail", "denseface", "densenet121", "iresnet18", "mae_vit_small_patch16")
 QUICK = ("thumbnail", "denseface", "iresnet18")
-LARGE = ("iresnet200", "mae_vit_large_patch16")
+LARGE = ("iresnet200", "mae_vit_large_patch16", "mae_vit_huge_patch14")
 BATCH = 3
 
 
@@ -72,6 +76,10 @@ class BackboneContract:
     def test_it_gives_one_float32_vector_of_the_stated_length_a_frame(self, loaded, found):
         assert found.shape == (BATCH, loaded.spec.dim)
         assert found.dtype == torch.float32
+
+    def test_the_list_tells_its_length(self, loaded):
+        listed = {info.name: info.dim for info in list_backbones()}
+        assert listed[loaded.spec.backbone] == loaded.spec.dim
 
     def test_float16_holds_its_embeddings_and_they_differ_from_face_to_face(self, found):
         half = found.half()
@@ -143,6 +151,24 @@ def test_the_list_tells_what_loading_gives():
     assert all(name in backbones_text() for name in BACKBONES)
 
 
+@pytest.mark.parametrize("name", [name for name in BACKBONES if name.startswith("densenet")])
+def test_pretrained_is_what_timm_means_by_it(name: str):
+    config = timm.get_pretrained_cfg(name)
+    assert BACKBONES[name].hub_id == config.hf_hub_id
+    assert (BACKBONES[name].defaults.mean, BACKBONES[name].defaults.std) == (
+        config.mean,
+        config.std,
+    )
+
+
+def test_listing_the_backbones_loads_no_network_library():
+    # timm takes as long to import as torch: the list would take twice the time.
+    code = "import sys; from abaw.extract import backbones_text; backbones_text(); "
+    code += "sys.exit('timm' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize(
     ("name", "sha256"),
     [
@@ -190,12 +216,16 @@ def test_activations_of_a_random_iresnet_neither_vanish_nor_grow_with_depth():
     assert all(0.05 < norm < 20 for norm in norms.values()), norms
 
 
-def test_mirror_images_have_one_embedding_where_flip_is_set():
+def test_flip_is_the_mirror_image_or_the_mean_of_both():
     frames = faces()
-    plain, flipped = load("denseface"), load("denseface", flip="true")
-    both = (embed(plain, frames) + embed(plain, frames.flip(2))) / 2
-    torch.testing.assert_close(embed(flipped, frames), both, rtol=1e-5, atol=1e-6)
-    assert flipped.spec.differences(plain.spec) == [("flip", True, False)]
+    plain, mirrored, mean = (load("denseface", flip=flip) for flip in ("no", "mirror", "mean"))
+    torch.testing.assert_close(
+        embed(mirrored, frames), embed(plain, frames.flip(2)), rtol=1e-5, atol=1e-6
+    )
+    both = (embed(plain, frames) + embed(mirrored, frames)) / 2
+    torch.testing.assert_close(embed(mean, frames), both, rtol=1e-5, atol=1e-6)
+    assert mean.spec.differences(plain.spec) == [("flip", "mean", "no")]
+    assert mirrored.spec.differences(plain.spec) == [("flip", "mirror", "no")]
 
 
 @pytest.mark.heavy
@@ -224,14 +254,17 @@ def test_mean_is_short_for_mean_post_and_not_an_identity_of_its_own():
         ("iresnet18", {"poool": "none"}, ("'poool'", "did you mean pool?")),
         ("iresnet18", {"pool": "cls"}, ("none", "'cls'")),
         ("iresnet18", {"input_size": "224"}, ("112", "224")),
-        ("iresnet18", {"layer": "stage3"}, ("final", "'stage3'")),
+        ("iresnet18", {"layer": "layer9"}, ("'layer9'", "did you mean layer", "layer4")),
+        ("iresnet18", {"layer": "layer3.1.prelux"}, ("layer3.1.prelux", "layer3.1.prelu or")),
+        ("iresnet18", {"layer": "logits"}, ("no classifier", "submodule")),
+        ("thumbnail", {"layer": "penultimate"}, ("no classifier", "submodule")),
         ("iresnet18", {"mean": "0.5"}, ("3 numbers", "1")),
         ("iresnet18", {"mean": "a,b,c"}, ("0.5,0.5,0.5", "'a,b,c'")),
         ("iresnet18", {"mean": "nan,0,0"}, ("nan,0,0",)),
         ("iresnet18", {"std": "0.5,0,0.5"}, ("above 0", "0.5, 0.0, 0.5")),
         ("iresnet18", {"dtype": "int8"}, ("float16 or float32", "'int8'")),
         ("iresnet18", {"interpolation": "nearest"}, ("bilinear", "'nearest'")),
-        ("iresnet18", {"flip": "maybe"}, ("true or false", "'maybe'")),
+        ("iresnet18", {"flip": "maybe"}, ("no or mirror or mean", "'maybe'")),
         ("denseface", {"mean": "0.5,0.5,0.5"}, ("1 number", "3")),
         ("densenet121", {"input_size": "16"}, ("at least 32", "16")),
         ("densenet121", {"input_size": "big"}, ("whole number", "'big'")),
@@ -248,9 +281,17 @@ def test_a_wrong_setting_is_refused_with_what_is_allowed(name: str, settings, wo
 
 def test_settings_read_text_and_yaml_alike():
     kind = BACKBONES["iresnet18"]
-    text = {"mean": "0.4,0.5,0.6", "flip": "True", "dtype": "float32"}
-    yaml = {"mean": [0.4, 0.5, 0.6], "flip": True, "dtype": "float32"}
+    text = {"mean": "0.4,0.5,0.6", "flip": "mean", "dtype": "float32"}
+    yaml = {"mean": [0.4, 0.5, 0.6], "flip": "mean", "dtype": "float32"}
     assert resolve_settings(kind, text) == resolve_settings(kind, yaml)
+
+
+@pytest.mark.parametrize(
+    ("given", "flip"),
+    [(True, "mirror"), ("true", "mirror"), (False, "no"), ("False", "no"), ("Mean", "mean")],
+)
+def test_flip_reads_yes_and_no_as_mirror_and_not(given, flip):
+    assert resolve_settings(BACKBONES["iresnet18"], {"flip": given}).flip == flip
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from .made import ONE_THREAD, assert_same, extract, request, write_tree
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread"), pytest.mark.timeout(3600)]
 
 KILLS = int(os.environ.get("ABAW_TEST_KILLS", "50"))
-VIDEOS = {**{f"v{n:02d}": 40 for n in range(30)}, "long": 800}
+VIDEOS = {**{f"v{n:02d}": 40 for n in range(30)}, "z-long": 800}
 N_FRAMES = sum(VIDEOS.values())
 COMMIT_EVERY = 0.3
 SLACK = 1.5

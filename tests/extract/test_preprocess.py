@@ -8,14 +8,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from torchvision.transforms import functional as F
 
 from abaw.cache import EmbeddingSpec
-from abaw.extract.preprocess import Preprocessor, area_taps
+from abaw.core.errors import UsageError
+from abaw.extract.backbones import BACKBONES, resolve_settings
+from abaw.extract.preprocess import Preprocessor, area_taps, resized_shape, size_problem
 
 SPEC = EmbeddingSpec(
     backbone="b", weights="none", input_size=112, position_table="none", crop="full",
     interpolation="bilinear", mean=(0.0,), std=(1.0,), channels="rgb", layer="final",
-    pool="none", flip=False, dim=1, dtype="float32",
+    pool="none", flip="no", dim=1, dtype="float32",
 )  # fmt: skip
 
 
@@ -111,3 +114,61 @@ def test_a_frame_comes_out_the_same_in_any_batch(interpolation: str):
 
 def test_a_frame_need_not_be_square():
     assert levels(photo(150)[:, :90], input_size=32).shape == (2, 3, 32, 32)
+
+
+@given(st.integers(1, 500), st.integers(1, 500), st.sampled_from(["0.875", "0.9", "1.0"]))
+@settings(deadline=None, max_examples=100)
+def test_what_a_crop_is_cut_from_is_torchvisions(height: int, width: int, crop: str):
+    side = int(112 / float(crop))
+    expected = F._compute_resized_output_size((height, width), [side])
+    assert [*resized_shape(height, width, 112, crop)] == expected
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic", "opencv-bilinear", "area"])
+@pytest.mark.parametrize("shape", [(150, 90), (90, 150), (41, 40)])
+def test_a_crop_is_the_centre_of_the_resized_frame(interpolation: str, shape: tuple[int, int]):
+    frames = photo(150)[:, : shape[0], : shape[1]]
+    found = levels(frames, input_size=32, crop="0.5", interpolation=interpolation)
+    assert found.shape == (2, 3, 32, 32)
+    # By the other way: nothing is cut off a frame that is cut to its centre square beforehand,
+    # but for the pixels that a filter sees beyond it.
+    side, top, left = min(shape), (shape[0] - min(shape)) // 2, (shape[1] - min(shape)) // 2
+    middle = frames[:, top : top + side, left : left + side]
+    whole = levels(middle, input_size=64, interpolation=interpolation)[:, :, 16:48, 16:48]
+    assert np.abs(found - whole).mean() < 6
+
+
+@pytest.mark.parametrize("crop", ["0.875", "squash:0.875"])
+def test_a_cropped_frame_comes_out_the_same_in_any_batch(crop: str):
+    frames = torch.from_numpy(photo(97, n=5)[:, :80])
+    preprocess = Preprocessor(replace(SPEC, crop=crop))
+    together = preprocess(frames)
+    for place, frame in enumerate(frames):
+        assert torch.equal(preprocess(frame[None])[0], together[place])
+
+
+@pytest.mark.parametrize(
+    ("shape", "limits", "problem"),
+    [
+        ((40, 300), {}, ""),
+        ((40, 300), {"min_side": 40, "max_side": 300}, ""),
+        ((40, 300), {"min_side": 41}, "shorter side of 40 pixels is below min_side=41"),
+        ((300, 40), {"max_side": 299}, "longer side of 300 pixels is above max_side=299"),
+        ((1, 1), {"max_side": 1}, ""),
+    ],
+)
+def test_a_frame_outside_the_limits_has_a_reason(shape, limits: dict[str, int], problem: str):
+    kind = BACKBONES["iresnet18"]
+    assert size_problem(*shape, replace(SPEC, options=limits)) == problem
+    assert size_problem(*shape, resolve_settings(kind, limits)) == problem
+
+
+@pytest.mark.parametrize("limits", [{"min_side": -1}, {"max_side": "x"}, {"min_side": 5000}])
+def test_limits_are_whole_numbers(limits):
+    with pytest.raises(UsageError, match="a whole number from 0 to 4096"):
+        resolve_settings(BACKBONES["iresnet18"], limits)
+
+
+def test_limits_must_leave_something_between_them():
+    with pytest.raises(UsageError, match=r"must not be above max_side, but got 50 and 40"):
+        resolve_settings(BACKBONES["iresnet18"], {"min_side": 50, "max_side": 40})

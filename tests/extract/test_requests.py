@@ -27,6 +27,8 @@ embeddings:
     backbone: iresnet18
     weights: random:0
     mean: [0.5, 0.5, 0.5]
+    allow_missing: [fc.*, bn9.bias]
+    allow_unexpected: head.*
 """
 
 
@@ -46,6 +48,8 @@ def test_a_file_of_embeddings_is_read_in_its_order(tmp_path: Path):
             backbone="iresnet18",
             weights="random:0",
             settings={"mean": [0.5, 0.5, 0.5]},
+            allow_missing=("fc.*", "bn9.bias"),
+            allow_unexpected=("head.*",),
             file=path,
         ),
     ]
@@ -78,6 +82,10 @@ def test_only_takes_the_named_ones(tmp_path: Path):
         pytest.param(
             "embeddings:\n  f: {backbone: b, weights: none}\n  f: {backbone: c, weights: none}",
             ("'f'", "twice", "line 3"), id="one-name-twice",
+        ),
+        pytest.param(
+            "embeddings: {f: {backbone: b, weights: none, allow_missing: {a: 1}}}",
+            ("'f'", "allow_missing", "list of patterns"), id="allow-missing-is-no-list",
         ),
         pytest.param(
             "embeddings: {f: {backbone: b, weights: none}}\nstore: zarr", ("'store'",), id="beside"
@@ -113,14 +121,17 @@ def test_an_unreadable_file_is_named(tmp_path: Path, make):
 
 def test_options_make_one_request_named_as_the_backbone():
     (request,) = requests_from_command(
-        "iresnet18", "random:0", None, "MIT", ["pool=none", "mean=0.5,0.5,0.5"], None, []
-    )
+        "iresnet18", "random:0", None, "MIT", ["pool=none", "mean=0.5,0.5,0.5"], None, [],
+        ["fc.*"], ["head.*"],
+    )  # fmt: skip
     assert request == EmbeddingRequest(
         name="iresnet18",
         backbone="iresnet18",
         weights="random:0",
         licence="MIT",
         settings={"pool": "none", "mean": "0.5,0.5,0.5"},
+        allow_missing=("fc.*",),
+        allow_unexpected=("head.*",),
     )
 
 
@@ -143,6 +154,7 @@ def test_a_setting_without_key_and_value_is_refused(text: str):
         (("iresnet18", "none", "a/b", None, [], None, []), ("'a/b'",)),
         (("iresnet18", None, None, None, [], Path("e.yaml"), []), ("--backbone", "e.yaml")),
         ((None, None, None, None, ["a=1"], Path("e.yaml"), []), ("--set", "e.yaml")),
+        ((None, None, None, None, [], Path("e.yaml"), [], ["a"]), ("--allow-missing", "e.yaml")),
         (("iresnet18", "none", None, None, [], None, ["x"]), ("--only", "'x'", "--config")),
     ],
 )

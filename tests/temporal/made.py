@@ -35,7 +35,7 @@ def spec(dim: int, **changes) -> EmbeddingSpec:
         "channels": "grey",
         "layer": "last",
         "pool": "none",
-        "flip": False,
+        "flip": "no",
         "dim": dim,
         "dtype": "float16",
     }
