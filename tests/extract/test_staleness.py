@@ -85,7 +85,7 @@ def test_added_frames_are_told_with_both_counts(tree: Path, hashes: SourceHashes
     before = state(source(tree), (0, 10))
     (tree / "v" / "00099.jpg").write_bytes(b"x")
     work = find_work(before, source(tree), hashes)
-    assert work.reason == "has 11 frames, was extracted with 10"
+    assert work.reason == "input: has 11 frames, was extracted with 10"
     assert work.ranges == ((0, 11),)
 
 
