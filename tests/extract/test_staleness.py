@@ -69,7 +69,7 @@ def test_one_changed_byte_makes_the_next_version(tree: Path, hashes: SourceHashe
     before = state(source(tree), (0, 10), version=2)
     (tree / "v" / "00004.jpg").write_bytes(b"not an image X")  # of the same length
     work = find_work(before, source(tree), hashes)
-    assert (work.version, work.ranges, work.reason) == (3, ((0, 10),), "frames changed")
+    assert (work.version, work.ranges, work.reason) == (3, ((0, 10),), "input: frames changed")
 
 
 def test_two_files_that_swap_names_are_a_change(tree: Path, hashes: SourceHashes):
