@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from timing import device_name, spread, wait
 
-from abaw.core.device import autocast, plain_arithmetic, resolve_device, resolve_precision
+from abaw.core.device import autocast, compute_thread, resolve_device, resolve_precision
 from abaw.extract import EmbeddingRequest, RunOptions, load_backbone, run
 from abaw.extract.preprocess import Preprocessor
 from abaw.sample import SampleSettings, write_sample
@@ -41,11 +41,15 @@ class Bare:
     n_frames: int
 
     def rate(self, batch_size: int, layout: torch.memory_format) -> float:
-        """Frames/s."""
+        """Frames/s, in a thread as extraction has it."""
+        with compute_thread() as computing:
+            return computing.submit(self._rate, batch_size, layout).result()
+
+    def _rate(self, batch_size: int, layout: torch.memory_format) -> float:
         module = self.module.to(DEVICE).to(memory_format=layout)
         batch = torch.randint(0, 256, (batch_size, 112, 112, 3), dtype=torch.uint8).to(DEVICE)
         n_batches = max(1, self.n_frames // batch_size)
-        with torch.inference_mode(), plain_arithmetic(), autocast(DEVICE, PRECISION):
+        with torch.inference_mode(), autocast(DEVICE, PRECISION):
             for n in (1, n_batches):  # the first one warms up
                 wait(DEVICE)
                 start = time.perf_counter()

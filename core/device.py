@@ -4,6 +4,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -142,25 +143,20 @@ def autocast(device: torch.device, precision: Precision) -> Iterator[None]:
 
 
 @contextmanager
-def plain_arithmetic() -> Iterator[None]:
-    """Run the block with numbers below the normal range as 0, and with fp32 that is fp32.
+def compute_thread() -> Iterator[Executor]:
+    """Yield a thread for networks, in which numbers mean the same in every run.
 
-    Subnormal numbers take a CPU a hundred times as long; published face networks hold thousands of
-    them among their weights. On CUDA, convolutions that are asked for in fp32 would run in TF32,
-    and an algorithm could be chosen anew in each process.
+    Numbers below the normal range count as 0: many a processor takes a hundred times as long for
+    one, and published face networks hold thousands of them. The setting belongs to a thread and to
+    those that it begins, so it takes a new one to reach all that share an operation. On CUDA,
+    convolutions that are asked for in fp32 would run in TF32, and an algorithm could be chosen anew
+    in each process; both are off while the thread lives.
     """
-    cudnn, flushed = torch.backends.cudnn, _flushes()
+    cudnn = torch.backends.cudnn
     before = cudnn.allow_tf32, cudnn.benchmark, cudnn.deterministic
-    torch.set_flush_denormal(True)
     cudnn.allow_tf32, cudnn.benchmark, cudnn.deterministic = False, False, True
     try:
-        yield
+        with ThreadPoolExecutor(1, "compute", torch.set_flush_denormal, (True,)) as executor:
+            yield executor
     finally:
-        torch.set_flush_denormal(flushed)
         cudnn.allow_tf32, cudnn.benchmark, cudnn.deterministic = before
-
-
-def _flushes() -> bool:
-    """Return whether this thread takes numbers below the normal range for 0."""
-    smallest = torch.full((1,), torch.finfo(torch.float32).tiny)
-    return not bool((smallest / 2).item())

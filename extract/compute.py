@@ -2,13 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-import torch
-
-from ..core.device import plain_arithmetic
+from ..core.device import compute_thread
 from .errors import FramesError
 from .frames import FrameSet
 from .interrupt import InterruptedRunError, StopSignal
@@ -83,13 +80,14 @@ def compute(
     progress.begin(n_frames)
     if not groups:
         return done
-    with StopSignal() as stop, threads_restored(), plain_arithmetic():
-        with BackgroundWriter() as background:
+    with StopSignal() as stop:
+        with BackgroundWriter() as background, compute_thread() as computing:
             lanes = [
                 Lane(
                     [job.loaded for job in group],
                     [_outlet(job) for job in group],
                     group[0].settings,
+                    computing,
                     background,
                     done.meter,
                 )
@@ -175,14 +173,3 @@ def _outlet(job: Job) -> Outlet:
         message = f"the store of {job.name} is not open"
         raise ValueError(message)
     return Outlet(job.name, job.writer.add, job.works, job.loaded.spec)
-
-
-@contextmanager
-def threads_restored() -> Iterator[None]:
-    """Leave torch's number of threads as it was: lanes set their own."""
-    before = torch.get_num_threads()
-    try:
-        yield
-    finally:
-        if torch.get_num_threads() != before:
-            torch.set_num_threads(before)

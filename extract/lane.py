@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, NamedTuple
@@ -21,8 +22,9 @@ from .preprocess import Preprocessor, size_problem
 from .staleness import Work
 from .writing import BackgroundWriter
 
-_IN_FLIGHT: Final = 2
-"""Batches on a GPU that are not fetched: while one is computed, the next one is there."""
+_IN_FLIGHT: Final = {"cuda": 2}
+"""Batches that are not fetched. A GPU has the next one there while it computes one; elsewhere the
+next one is gathered meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -87,13 +89,13 @@ class Lane:
 
     Every batch has the same shape: it fills across the borders of videos, and the last one is
     padded. A frame's embedding so depends neither on its batch mates nor on where a run began.
-    While a batch is computed on a GPU, the next one is prepared; stores are written in the
-    background.
+    While a batch is computed, the next one is gathered; stores are written in the background.
 
     Args:
         loaded: the embeddings, of one network and one preprocessing.
         outlets: where they go, in the same order.
         settings: device, precision, batch size and threads.
+        computing: one thread, see `compute_thread`.
         background: stores what is computed.
         meter: where the time goes.
     """
@@ -103,6 +105,7 @@ class Lane:
         loaded: Sequence[LoadedBackbone],
         outlets: Sequence[Outlet],
         settings: RunSettings,
+        computing: Executor,
         background: BackgroundWriter,
         meter: Meter,
     ) -> None:
@@ -111,6 +114,7 @@ class Lane:
         self.n_forward = 0
         """Batches computed."""
         self._dims = [one.spec.dim for one in loaded]
+        self._computing = computing
         self._background = background
         self._meter = meter
         self._device = torch.device(settings.device)
@@ -122,7 +126,7 @@ class Lane:
         self._preprocess = Preprocessor(loaded[0].spec)
         self._batch: list[Pixels] = []
         self._items: deque[_Item] = deque()
-        self._in_flight: deque[PendingBatch] = deque()
+        self._in_flight: deque[Future[PendingBatch]] = deque()
         self._rows: list[list[NDArray[np.float32]]] = [[] for _ in outlets]
         self._first_row = 0
         """Number of the first of `_rows`, counted from the beginning."""
@@ -164,27 +168,28 @@ class Lane:
         self.drain()
 
     def _launch(self) -> None:
-        """Start a batch, then fetch the oldest if enough are in flight."""
-        with self._meter.timing("device"):
-            if self._device.type == "cpu" and torch.get_num_threads() != self.settings.threads:
-                torch.set_num_threads(self.settings.threads)
-            n_frames = len(self._batch)
-            with torch.inference_mode():
-                prepared = self._prepared(self._batch)
-                n_missing = self.settings.batch_size - n_frames
-                if n_missing:
-                    padding = prepared.new_zeros(n_missing, *prepared.shape[1:])
-                    prepared = torch.cat([prepared, padding])
-                prepared = prepared.contiguous(memory_format=self._memory_format)
-                with autocast(self._device, self.settings.precision):
-                    outputs = [output.float() for output in self._forward(prepared)]
-                self._in_flight.append(PendingBatch(outputs, n_frames))
-            self._batch = []
-            self.n_forward += 1
-            allowed = 0 if self._device.type == "cpu" else _IN_FLIGHT
-            while len(self._in_flight) > allowed:
-                self._fetch()
+        """Have a batch computed, and fetch the oldest if enough are in flight."""
+        self._in_flight.append(self._computing.submit(self._compute, self._batch))
+        self._batch = []
+        self.n_forward += 1
+        while len(self._in_flight) > _IN_FLIGHT.get(self._device.type, 1):
+            self._fetch()
         self._hand_over()
+
+    def _compute(self, frames: list[Pixels]) -> PendingBatch:
+        """Compute one batch; runs in the compute thread."""
+        if self._device.type == "cpu" and torch.get_num_threads() != self.settings.threads:
+            torch.set_num_threads(self.settings.threads)
+        with torch.inference_mode():
+            prepared = self._prepared(frames)
+            n_missing = self.settings.batch_size - len(frames)
+            if n_missing:
+                padding = prepared.new_zeros(n_missing, *prepared.shape[1:])
+                prepared = torch.cat([prepared, padding])
+            prepared = prepared.contiguous(memory_format=self._memory_format)
+            with autocast(self._device, self.settings.precision):
+                outputs = [output.float() for output in self._forward(prepared)]
+            return PendingBatch(outputs, len(frames))
 
     def _prepared(self, frames: list[Pixels]) -> torch.Tensor:
         """Return the normalised batch; frames of one size go to the device together."""
@@ -203,8 +208,10 @@ class Lane:
 
     def _fetch(self) -> None:
         """Take the rows of the oldest batch in flight."""
-        batch = self._in_flight.popleft()
-        for rows, new in zip(self._rows, batch.rows(), strict=True):
+        with self._meter.timing("device"):
+            batch = self._in_flight.popleft().result()
+            fetched = batch.rows()
+        for rows, new in zip(self._rows, fetched, strict=True):
             rows.append(new)
         self._n_rows += batch.n_frames
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
-from ..core.device import plain_arithmetic
-from .compute import frame_stream, threads_restored, timed
+from ..core.device import compute_thread
+from .compute import frame_stream, timed
 from .frames import FrameSet
 from .lane import Lane, Outlet
 from .meter import Meter
@@ -29,12 +29,13 @@ def probe_rate(
     if not groups:
         return 0.0
     meter = Meter()
-    with threads_restored(), plain_arithmetic(), BackgroundWriter() as background:
+    with BackgroundWriter() as background, compute_thread() as computing:
         lanes = [
             Lane(
                 [job.loaded for job in group],
                 [Outlet(job.name, _forget, job.works, job.loaded.spec) for job in group],
                 group[0].settings,
+                computing,
                 background,
                 meter,
             )

@@ -14,6 +14,7 @@ from abaw.core.device import (
     _fast_precision,
     _probe_file,
     autocast,
+    compute_thread,
     resolve_device,
     resolve_precision,
 )
@@ -122,3 +123,29 @@ def test_only_this_module_of_core_loads_torch():
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, env=os.environ
     )
     assert result.stdout.strip() == "False"
+
+
+def _of_tiny_numbers() -> torch.Tensor:
+    """Return what two threads make of numbers below the normal range."""
+    torch.set_num_threads(2)
+    return torch.full((1 << 20,), 1e-39) * 0.5
+
+
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="needs two threads at work")
+def test_tiny_numbers_are_0_in_every_thread_of_an_operation_and_only_there():
+    before = torch.get_num_threads()
+    try:
+        assert (_of_tiny_numbers() > 0).all()  # also sets torch's threads up without it
+        with compute_thread() as computing:
+            assert (computing.submit(_of_tiny_numbers).result() == 0).all()
+        assert (_of_tiny_numbers() > 0).all()
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_fp32_convolutions_are_fp32_while_networks_run():
+    cudnn = torch.backends.cudnn
+    before = cudnn.allow_tf32, cudnn.benchmark, cudnn.deterministic
+    with compute_thread():
+        assert (cudnn.allow_tf32, cudnn.benchmark, cudnn.deterministic) == (False, False, True)
+    assert (cudnn.allow_tf32, cudnn.benchmark, cudnn.deterministic) == before
