@@ -1,6 +1,5 @@
 """The contract between the stages: stores of embeddings and of labels. Works without torch."""
 
-from .catalog import Failure, Piece, VideoState
 from .describe import CacheDescription, describe_cache
 from .errors import (
     CacheError,
@@ -15,6 +14,7 @@ from .labels import SPLITS, LabelRecord, LabelStore, LabelTable, Split, write_la
 from .locate import list_stores
 from .spec import EmbeddingSpec
 from .store import EmbeddingStore, VideoRecord, open_store
+from .versions import Failure, Piece, VideoState
 from .writer import StoreWriter
 
 __all__ = [

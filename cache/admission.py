@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .catalog import Failure
 from .errors import CacheError, FingerprintError
 from .schema import Array
 from .spec import EmbeddingSpec
+from .versions import Failure
 
 
 def check_same_spec(path: Path, stored: EmbeddingSpec, asked: EmbeddingSpec) -> None:

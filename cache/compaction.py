@@ -8,11 +8,12 @@ import xxhash
 
 from ..core.files import fsync_folder
 from .backend import Backend, Tree, TreeWriter, read_trees
-from .catalog import Catalog, Entry, newest, newest_complete
+from .catalog import Catalog
 from .errors import CorruptStoreError
 from .index import EntryValues, StoreHead, write_index, write_rows_room
 from .lock import compaction_lock
 from .schema import HASH_MODULUS, Array
+from .versions import Entry, newest, newest_complete
 
 _BLOCK_BYTES = 16 << 20
 """Rows are copied in blocks of about this size, however long a video is."""

@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .backend import Backend, Tree, read_trees
-from .catalog import Catalog, Failure, tree_precisions, tree_spec
+from .catalog import Catalog, tree_precisions, tree_spec
 from .errors import CacheError, StoreMissingError, VideoMissingError
 from .labels import LabelStore
 from .locate import find_store
 from .schema import HASH_MODULUS, LABELS, Array, join_hash
+from .versions import Failure
 
 
 @dataclass(frozen=True, eq=False)

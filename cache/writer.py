@@ -4,7 +4,6 @@ import json
 import time
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -15,55 +14,19 @@ from numpy.typing import NDArray
 from ..core.names import check_embedding_name, check_video_id
 from .admission import check_frames, check_range, check_same_spec, to_stored
 from .backend import Backend, new_part_name, read_trees, remove_abandoned
-from .catalog import Catalog, Entry, Failure, Piece, VideoState, newest, tree_spec
+from .catalog import Catalog, tree_spec
 from .compaction import compact
 from .errors import CacheError
 from .index import EntryValues, StoreHead, write_index, write_rows_room
 from .locate import backend_of, check_free
+from .pieces import BufferedPiece
 from .room import room_needed
-from .schema import HASH_MODULUS, Array, rows_checksum
+from .schema import HASH_MODULUS, rows_checksum
 from .spec import EmbeddingSpec
+from .versions import Entry, Failure, Piece, VideoState, newest
 
 MAX_PARTS = 256
 """A writer that finds as many parts compacts: a reader keeps a file open for each."""
-
-
-@dataclass
-class _Buffered:
-    """A piece that is not committed: consecutive additions of one video."""
-
-    video: str
-    version: int
-    source_start: int
-    source_length: int
-    source_total: int
-    precision: str
-    input_hash: int
-    stat_hash: int
-    frame: list[NDArray[np.int32]]
-    embedding: list[Array]
-    failures: list[Failure] = field(default_factory=list)
-
-    @property
-    def piece(self) -> Piece:
-        return Piece(
-            self.source_start, self.source_length, self.input_hash, self.stat_hash, self.precision
-        )
-
-    def continues_with(self, other: "_Buffered") -> bool:
-        return (
-            (self.video, self.version, self.source_total, self.precision)
-            == (other.video, other.version, other.source_total, other.precision)
-            and self.source_start + self.source_length == other.source_start
-        )  # fmt: skip
-
-    def extend(self, other: "_Buffered") -> None:
-        self.source_length += other.source_length
-        self.input_hash = (self.input_hash + other.input_hash) % HASH_MODULUS
-        self.stat_hash = (self.stat_hash + other.stat_hash) % HASH_MODULUS
-        self.frame += other.frame
-        self.embedding += other.embedding
-        self.failures += other.failures
 
 
 class StoreWriter:
@@ -88,7 +51,7 @@ class StoreWriter:
         self._head = head
         self._commit_every = commit_every
         self._max_part_bytes = max_part_bytes
-        self._buffer: list[_Buffered] = []
+        self._buffer: list[BufferedPiece] = []
         self._buffer_bytes = 0
         self._buffer_since = 0.0
         self._added: dict[str, list[tuple[int, int, Piece]]] = {}
@@ -246,7 +209,7 @@ class StoreWriter:
                 message = f"{name} of {video!r} must be in [0, 2**128), but is {value}"
                 raise ValueError(message)
         stored = to_stored(video, frame, embedding, self.spec.dtype)
-        new = _Buffered(
+        new = BufferedPiece(
             video=video,
             version=version,
             source_start=source_start,

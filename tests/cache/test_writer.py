@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from abaw.cache import CacheError, CorruptStoreError, Failure, open_store
 from abaw.cache.backend import remove_abandoned, temporary_path
-from abaw.cache.catalog import Entry, newest_complete, tiling
 from abaw.cache.locate import backend_of
+from abaw.cache.versions import Entry, newest_complete, tiling
 
 
 def test_a_store_is_continued_where_it_was_left(kit, path):
