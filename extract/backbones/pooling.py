@@ -30,6 +30,8 @@ class Form:
     n_prefix: int = 0
     """Class and register tokens, which come first."""
     has_class_token: bool = False
+    is_in_rows: bool = True
+    """Whether patch tokens are in the order of the picture, row by row."""
 
     @property
     def text(self) -> str:
@@ -54,7 +56,8 @@ def form_of(network: Any, output: torch.Tensor) -> Form | None:  # noqa: ANN401
         if output.shape[1] == patches:
             n_prefix = 0  # an output from before the other tokens are put in front
         has_class = n_prefix > 0 and getattr(network, "cls_token", True) is not None
-        return Form("tokens", n_prefix, has_class)
+        # Hiera's tokens are in the order of its mask units.
+        return Form("tokens", n_prefix, has_class, is_in_rows=not hasattr(network, "unroll"))
     if output.ndim == 4:
         last = str(getattr(network, "output_fmt", "NCHW")) in ("NHWC", "Format.NHWC")
         return Form("map, channels last" if last else "map")
@@ -68,7 +71,8 @@ def pools_of(form: Form, output: torch.Tensor) -> tuple[str, ...]:
     if form.kind == "tokens":
         n_patches = output.shape[1] - form.n_prefix
         side = round(n_patches**0.5)
-        grid = ("grid3",) if side * side == n_patches and side >= GRID else ()
+        is_grid = form.is_in_rows and side * side == n_patches and side >= GRID
+        grid = ("grid3",) if is_grid else ()
         return (*(("cls",) if form.has_class_token else ()), "mean", *grid)
     sides = output.shape[2:] if form.kind == "map" else output.shape[1:3]
     return ("mean", "grid3") if min(sides) >= GRID else ("mean",)

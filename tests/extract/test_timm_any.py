@@ -161,6 +161,20 @@ def test_pools_and_layers_follow_the_networks_form(model: str, settings, dim: in
     assert (loaded.spec.dim, loaded.spec.pool) == (dim, pool)
 
 
+def test_tokens_that_are_not_in_rows_have_no_grid():
+    with pytest.raises(UsageError, match=r"tokens of shape .* pool must be mean or own, but got"):
+        load_backbone(request("hiera_tiny_224", pool="grid3"))
+
+
+@pytest.mark.heavy
+def test_the_mean_of_a_map_whose_channels_come_last_is_timms_own():
+    name = "swin_tiny_patch4_window7_224"
+    own, mean = load_backbones([request(name), request(name, pool="mean")])
+    x = torch.randn(2, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        torch.testing.assert_close(own.module(x), mean.module(x))
+
+
 def test_logits_and_penultimate_are_timms_own_and_share_a_network():
     logits, final, mean = load_backbones(
         [
