@@ -12,7 +12,7 @@ from ..cache import EmbeddingSpec, Failure, StoreWriter
 from ..core.device import Precision, autocast
 from .backbones import LoadedBackbone
 from .decode import DecodedFrame
-from .frames import HASH_MODULUS, UNREADABLE, SourceVideo, stat_hash
+from .frames import HASH_MODULUS, SourceVideo, stat_hash
 from .preprocess import Preprocessor
 
 BATCH_MULTIPLE: Final = 8
@@ -187,23 +187,26 @@ class EmbeddingLane:
 
     def _add(self, group: list[Item], rows: list[NDArray[np.float32]]) -> None:
         source, start = group[0].source, group[0].position
-        frames = source.frames[start : start + len(group)]
-        pairs = list(zip(frames, (item.frame for item in group), strict=True))
+        stop = start + len(group)
+        pairs = [
+            (number, item.frame)
+            for number, item in zip(source.numbers[start:stop].tolist(), group, strict=True)
+        ]
         self.writer.add(
             source.video,
             version=group[0].version,
             source_start=start,
             source_length=len(group),
-            source_total=len(source.frames),
-            frame=np.array([f.number for f, read in pairs if not read.reason], np.int32),
+            source_total=source.n_frames,
+            frame=np.array([number for number, read in pairs if not read.reason], np.int32),
             embedding=np.stack(rows) if rows else np.empty((0, self.spec.dim), np.float32),
             failures=[
-                Failure(source.video, f.number, read.reason) for f, read in pairs if read.reason
+                Failure(source.video, number, read.reason) for number, read in pairs if read.reason
             ],
             input_hash=sum(read.input_hash for _, read in pairs) % HASH_MODULUS,
             # So that the next run looks again at a file that the system did not give.
             stat_hash=stat_hash(
-                f._replace(size=UNREADABLE) if read.is_absent else f for f, read in pairs
+                source, start, stop, {item.position for item in group if item.frame.is_absent}
             ),
             precision=self.settings.precision,
         )

@@ -123,7 +123,7 @@ def _compute(
             if frame.reason and options.on_error == "fail":
                 message = (
                     f"every frame must be readable with --on-error fail, but "
-                    f"{source.path(position)} is not: {frame.reason}"
+                    f"{source.name(position)} is not: {frame.reason}"
                 )
                 raise FramesError(message)
             for lane, lane_works in lanes:
@@ -197,8 +197,7 @@ def _decoded(
     n_ahead = n_most
     try:
         for source, position in needed:
-            number = source.frames[position].number
-            future = pool.submit(read_frame, source.path(position), number)
+            future = pool.submit(read_frame, source, position)
             waiting.append((source, position, future))
             while len(waiting) >= n_ahead:
                 first, place, future = waiting.popleft()
