@@ -98,7 +98,7 @@ def compute(
                 if frame.reason and options.on_error == "fail":
                     message = (
                         f"every frame must be readable with --on-error fail, but "
-                        f"{source.path(position)} is not: {frame.reason}"
+                        f"{source.name(position)} is not: {frame.reason}"
                     )
                     raise FramesError(message)
                 for lane in lanes:

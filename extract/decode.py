@@ -1,14 +1,13 @@
 """From a frame's file to its pixels, in one read: the bytes hashed are the bytes decoded."""
 
 import io
-from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from .frames import input_hash
+from .source import SourceVideo, input_hash
 
 _FORMATS: Final = ("JPEG", "PNG", "WEBP")
 """No others, whatever a file is called: Pillow would start an interpreter for some."""
@@ -31,31 +30,25 @@ class DecodedFrame(NamedTuple):
     """The system did not give the bytes: another run may have more luck."""
 
 
-def read_bytes(path: Path) -> tuple[bytes, str]:
-    """Return a file's bytes, or none and why."""
-    try:
-        return path.read_bytes(), ""
-    except OSError as error:
-        return b"", f"cannot be read: {error.strerror}"
+def read_frame(source: SourceVideo, position: int) -> DecodedFrame:
+    """Return one frame image, read once; from any thread.
 
-
-def read_frame(path: Path, number: int) -> DecodedFrame:
-    """Return one frame image, read once.
-
-    Whatever is wrong with the file is told in the result; nothing is raised for it.
+    Whatever is wrong with the frame is told in the result; nothing is raised for it.
 
     Args:
-        path: the file.
-        number: its frame number, part of the hash.
+        source: its video.
+        position: its place in the video, from 0.
     """
-    data, problem = read_bytes(path)
+    number = int(source.numbers[position])
+    data, problem = source.read(position)
     if problem:
         return DecodedFrame(None, problem, input_hash(number, data), is_absent=True)
-    pixels, reason = _decode(data)
+    pixels, reason = decode(data)
     return DecodedFrame(pixels, reason, input_hash(number, data))
 
 
-def _decode(data: bytes) -> tuple[NDArray[np.uint8] | None, str]:
+def decode(data: bytes) -> tuple[NDArray[np.uint8] | None, str]:
+    """Return the pixels of an image file, (H, W, 3), red first; or None and why."""
     if not data:
         return None, "the file is empty"
     try:

@@ -16,7 +16,7 @@ from ..core.device import Precision, autocast
 from .backbones import LoadedBackbone, forward_all
 from .batches import PendingBatch, Pixels, to_device
 from .decode import DecodedFrame
-from .frames import HASH_MODULUS, UNREADABLE, SourceVideo, stat_hash
+from .frames import HASH_MODULUS, SourceVideo, stat_hash
 from .meter import Meter
 from .preprocess import Preprocessor, size_problem
 from .staleness import Work
@@ -266,22 +266,22 @@ def _store(
 ) -> None:
     """Add consecutive frames of a video to the store of an outlet."""
     source, start = group[0].source, group[0].position
-    frames = source.frames[start : start + len(group)]
-    pairs = [(frame, item.reasons[index]) for frame, item in zip(frames, group, strict=True)]
+    stop = start + len(group)
+    numbers = source.numbers[start:stop].tolist()
+    pairs = [(number, item.reasons[index]) for number, item in zip(numbers, group, strict=True)]
     outlet.add(
         source.video,
         version=group[0].versions[index],
         source_start=start,
         source_length=len(group),
-        source_total=len(source.frames),
-        frame=np.array([frame.number for frame, reason in pairs if not reason], np.int32),
+        source_total=source.n_frames,
+        frame=np.array([number for number, reason in pairs if not reason], np.int32),
         embedding=rows,
-        failures=[Failure(source.video, frame.number, reason) for frame, reason in pairs if reason],
+        failures=[Failure(source.video, number, reason) for number, reason in pairs if reason],
         input_hash=sum(item.frame.input_hash for item in group) % HASH_MODULUS,
         # So that the next run looks again at a file that the system did not give.
         stat_hash=stat_hash(
-            frame._replace(size=UNREADABLE) if item.frame.is_absent else frame
-            for frame, item in zip(frames, group, strict=True)
+            source, start, stop, {item.position for item in group if item.frame.is_absent}
         ),
         precision=precision,
     )

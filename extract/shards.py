@@ -33,6 +33,6 @@ def part_of(frames: FrameSet, shard: Shard | None) -> FrameSet:
     """Return the videos of one shard: all of them without any."""
     if shard is None:
         return frames
-    lengths = {video: len(source.frames) for video, source in frames.videos.items()}
+    lengths = {video: source.n_frames for video, source in frames.videos.items()}
     videos = split(lengths, shard.count)[shard.number - 1]
     return frames.only(videos)

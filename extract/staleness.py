@@ -8,7 +8,6 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 
 from ..cache import Piece, VideoState
-from .decode import read_bytes
 from .frames import HASH_MODULUS, SourceVideo, input_hash, stat_hash
 
 
@@ -48,7 +47,7 @@ class SourceHashes:
         """Return the hash of sizes and modification times of [start, stop)."""
         key = source.video, start, stop
         if key not in self._stats:
-            self._stats[key] = stat_hash(source.frames[start:stop])
+            self._stats[key] = stat_hash(source, start, stop)
         return self._stats[key]
 
     def contents(self, source: SourceVideo, start: int, stop: int) -> int:
@@ -57,8 +56,8 @@ class SourceHashes:
         if key not in self._contents:
 
             def one(position: int) -> int:
-                data, _ = read_bytes(source.path(position))
-                return input_hash(source.frames[position].number, data)
+                data, _ = source.read(position)
+                return input_hash(int(source.numbers[position]), data)
 
             self._contents[key] = sum(self._pool.map(one, range(start, stop))) % HASH_MODULUS
             self.n_read += stop - start
@@ -75,7 +74,7 @@ def find_work(state: VideoState | None, source: SourceVideo, hashes: SourceHashe
         source: its frames now.
         hashes: of source frames; bytes are read only where sizes or times differ.
     """
-    n_frames = len(source.frames)
+    n_frames = source.n_frames
     everything = ((0, n_frames),)
     if state is None:
         return Work(source.video, 1, everything, "new")

@@ -90,7 +90,7 @@ def _read(places: list[Place]) -> list[StreamFrame]:
         StreamFrame(
             source,
             position,
-            read_frame(source.path(position), source.frames[position].number),
+            read_frame(source, position),
         )
         for source, position in places
     ]

@@ -135,7 +135,7 @@ def test_a_read_error_leaves_no_trust_in_size_and_time(tree: Path, tmp_path: Pat
     with StoreWriter.open(tmp_path / "c" / "thumbnail.h5", spec, {}) as writer:
         stored = {video: writer.state(video).stat_hash for video in VIDEOS}
     videos = find_videos([tree]).videos
-    trusted = [video for video in VIDEOS if stored[video] == stat_hash(videos[video].frames)]
+    trusted = [video for video in VIDEOS if stored[video] == stat_hash(videos[video])]
     assert trusted == ["b/left", "b/right", "c"]
     assert extract(tree, tmp_path / "c").embeddings[0].n_current == 4  # the bytes decide
 

@@ -108,7 +108,7 @@ def test_a_video_with_a_hole_on_both_sides_of_a_piece_is_filled(tree: Path, tmp_
     extract(tree, tmp_path / "whole")
     record = open_store(tmp_path / "whole" / "thumbnail")["a"]
     source = find_videos([tree]).videos["a"]
-    read = [read_frame(source.path(n), n + 1).input_hash for n in range(10, 15)]
+    read = [read_frame(source, n).input_hash for n in range(10, 15)]
     (tmp_path / "c").mkdir()
     spec = load_backbone(THUMBNAIL).spec
     begun = {"device": "cpu", "precision": "fp32", "batch_size": 8, "threads": 1}
@@ -122,7 +122,7 @@ def test_a_video_with_a_hole_on_both_sides_of_a_piece_is_filled(tree: Path, tmp_
             frame=record.frame[10:15],
             embedding=record.embedding[10:15],
             input_hash=sum(read) % 2**128,
-            stat_hash=stat_hash(source.frames[10:15]),
+            stat_hash=stat_hash(source, 10, 15),
             precision="fp32",
         )
     assert extract(tree, tmp_path / "c").embeddings[0].n_frames == 61 - 5

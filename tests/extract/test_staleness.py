@@ -32,16 +32,14 @@ def source(tree: Path) -> SourceVideo:
 
 
 def piece(video: SourceVideo, start: int, stop: int) -> Piece:
-    content = sum(
-        read_frame(video.path(n), video.frames[n].number).input_hash for n in range(start, stop)
-    )
-    return Piece(start, stop - start, content % 2**128, stat_hash(video.frames[start:stop]), "fp32")
+    content = sum(read_frame(video, n).input_hash for n in range(start, stop))
+    return Piece(start, stop - start, content % 2**128, stat_hash(video, start, stop), "fp32")
 
 
 def state(video: SourceVideo, *cuts: tuple[int, int], version: int = 1) -> VideoState:
     pieces = tuple(piece(video, *cut) for cut in cuts)
-    is_complete = sum(cut.source_length for cut in pieces) == len(video.frames)
-    return VideoState(version, is_complete, len(video.frames), pieces)
+    is_complete = sum(cut.source_length for cut in pieces) == video.n_frames
+    return VideoState(version, is_complete, video.n_frames, pieces)
 
 
 def test_a_video_the_store_does_not_know_is_new(tree: Path, hashes: SourceHashes):
