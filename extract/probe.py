@@ -42,24 +42,31 @@ def probe_rate(
             for group in groups
         ]
         stream = frame_stream(jobs, frames, pool, options, lanes)
-        start, n_frames, n_before = time.perf_counter(), 0, 0
-        is_warm = False
+        start, n_frames, n_warm, warming = time.perf_counter(), 0, 0, 0.0
         for source, position, frame in timed(stream, meter):
             n_forward = sum(lane.n_forward for lane in lanes)
             for lane in lanes:
                 lane.push(source, position, frame)
             n_frames += 1
             if n_forward == sum(lane.n_forward for lane in lanes):
-                continue  # looked at when a batch is done: in between, frames cost nothing
-            if not is_warm and all(lane.n_forward for lane in lanes):
-                is_warm, n_before, start = True, n_frames, time.perf_counter()
-            elif is_warm and time.perf_counter() - start >= PROBE_SECONDS:
+                continue  # looked at when a batch is begun: in between, frames cost nothing
+            if not n_warm and all(lane.n_forward for lane in lanes):
+                for lane in lanes:
+                    lane.drain()
+                warming = time.perf_counter() - start
+                n_warm, start = n_frames, time.perf_counter()
+            elif n_warm and time.perf_counter() - start >= PROBE_SECONDS:
+                for lane in lanes:
+                    lane.drain()
                 break
+        else:
+            for lane in lanes:
+                lane.finish()
         stream.close()
-        for lane in lanes:
-            lane.drain() if is_warm and n_frames > n_before else lane.finish()
         seconds = time.perf_counter() - start
-    return (n_frames - n_before if is_warm and n_frames > n_before else n_frames) / seconds
+    if n_frames == n_warm:  # there was only the warming up
+        return n_frames / (seconds + warming)
+    return (n_frames - n_warm) / seconds
 
 
 def _forget(video: str, **values: Any) -> None:  # noqa: ANN401 - as `StoreWriter.add` takes them
