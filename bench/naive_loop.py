@@ -27,7 +27,7 @@ BACKBONES = {
     "densenet121": SampleSettings(n_train_videos=3, n_val_videos=1, n_test_videos=0, frames=60),
     "iresnet50": SampleSettings(n_train_videos=2, n_val_videos=1, n_test_videos=0, frames=24),
     "mae_vit_base_patch16": SampleSettings(
-        n_train_videos=1, n_val_videos=1, n_test_videos=0, frames=16
+        n_train_videos=2, n_val_videos=1, n_test_videos=0, frames=12
     ),
 }
 DEVICE = resolve_device("auto")
@@ -67,6 +67,7 @@ def loop(tree: Path, out: Path, request: EmbeddingRequest, batch_size: int) -> t
 
 def ours(tree: Path, cache: Path, request: EmbeddingRequest) -> float:
     """Seconds of extraction without loading the network."""
+    load_backbone(request)  # the first time reads files that the second has at hand
     start = time.perf_counter()
     load_backbone(request)
     loading = time.perf_counter() - start
