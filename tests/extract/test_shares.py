@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -145,9 +146,10 @@ def on_two_devices(tree: Path, cache: Path) -> subprocess.Popen[bytes]:
 def workers_of(process: subprocess.Popen[bytes]) -> list[int]:
     """Return the processes that compute: children of `process` started for a device."""
     found = []
-    for line in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
-        if b"spawn_main" in Path(f"/proc/{line}/cmdline").read_bytes():
-            found.append(int(line))
+    with suppress(FileNotFoundError, ProcessLookupError):  # one of them has just ended
+        for line in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
+            if b"spawn_main" in Path(f"/proc/{line}/cmdline").read_bytes():
+                found.append(int(line))
     return found
 
 
@@ -228,7 +230,8 @@ def test_a_device_whose_processes_only_die_is_given_up(tmp_path: Path):
         victim = max(new, default=None)
         if victim is not None:
             seen |= new
-            os.kill(victim, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.kill(victim, signal.SIGKILL)
         time.sleep(0.01)
     _, told = process.communicate(timeout=60)
     assert process.returncode == 1, told.decode()
