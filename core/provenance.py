@@ -8,7 +8,17 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-_PACKAGES = ("abaw", "torch", "torchvision", "timm", "numpy", "h5py", "zarr", "pillow")
+_PACKAGES = (
+    "abaw",
+    "torch",
+    "torchvision",
+    "timm",
+    "numpy",
+    "h5py",
+    "zarr",
+    "pillow",
+    "simplejpeg",
+)
 
 
 def package_versions(packages: tuple[str, ...] = _PACKAGES) -> dict[str, str]:
