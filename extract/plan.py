@@ -97,7 +97,7 @@ def plan_jobs(
     for request, loaded in zip(requests, load_backbones(requests), strict=True):
         path, stored = _find_store(cache, request.name, options)
         begun = stored.run_settings if stored else {}
-        settings = run_settings(path, begun, device, options)
+        settings = run_settings(path, begun, device, options, loaded.cpu_batch_size)
         jobs.append(Job(request.name, loaded, path, stored, settings))
     for job in sorted(jobs, key=lambda job: job.stored is None):
         if not options.dry_run or (job.stored is not None and not job.differences):

@@ -12,11 +12,15 @@ from .batches import BATCH_MULTIPLE
 from .lane import RunSettings
 from .options import RunOptions
 
-_BATCH_SIZE: Final = {"cpu": 16, "cuda": 128, "mps": 32}
+_BATCH_SIZE: Final = {"cuda": 128, "mps": 32}
 
 
 def run_settings(
-    path: Path, stored: Mapping[str, Any], device: torch.device, options: RunOptions
+    path: Path,
+    stored: Mapping[str, Any],
+    device: torch.device,
+    options: RunOptions,
+    cpu_batch_size: int,
 ) -> RunSettings:
     """Return the settings a store was begun with, unless others are asked for.
 
@@ -25,6 +29,7 @@ def run_settings(
         stored: the settings it was begun with; empty if it is new.
         device: where this run computes.
         options: what is asked for.
+        cpu_batch_size: of the network by default; where threads are more, each has a frame.
 
     Raises:
         UsageError: another precision or `--compile` is asked for than the store was begun with.
@@ -47,10 +52,10 @@ def run_settings(
             f"--compile out, or give a new --name"
         )
         raise UsageError(message)
-    default = stored.get("batch_size", _BATCH_SIZE.get(device.type, BATCH_MULTIPLE))
-    batch_size = int(options.batch_size or default)
     n_processes = max(1, options.devices.count("cpu"))
     threads = max(1, torch.get_num_threads() // n_processes)
+    default = _BATCH_SIZE.get(device.type, max(cpu_batch_size, threads))
+    batch_size = int(options.batch_size or stored.get("batch_size", default))
     return RunSettings(
         device=str(device),
         precision=precision,

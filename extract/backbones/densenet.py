@@ -126,6 +126,8 @@ def _register(name: str, dim: int, hub_id: str) -> None:
             ),
             channels="rgb",
             pools=("mean", "grid3"),
+            # Many small layers, each with a cost of its own.
+            cpu_batch_size=16,
             build=lambda settings, n_classes: _create(name, n_classes),
             trunk=lambda network, frames: network.forward_features(frames),
             readings={"mean": lambda network, x: network.forward_head(x, pre_logits=True)},
@@ -159,6 +161,7 @@ BACKBONES.add(
             pool="mean",
         ),
         channels="grey",
+        cpu_batch_size=16,
         pools=("mean", "grid3"),
         build=lambda settings, n_classes: DenseFace(n_classes),
         trunk=lambda network, frames: network(frames),

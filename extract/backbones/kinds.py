@@ -56,6 +56,8 @@ class BackboneKind:
     """Whether the final layer is what a classifier would go on from."""
     pool_aliases: Mapping[str, str] = field(default_factory=dict)
     channels_last: bool = True
+    cpu_batch_size: int = 8
+    """Frames per forward pass on a CPU by default: for most networks more only miss its caches."""
     is_whole: bool = False
     """Whether `build` returns all that the state dict does not hold, so never on meta."""
     hub_id: str | None = None

@@ -29,6 +29,8 @@ class LoadedBackbone:
     """Objective, source and licence of the weights; recorded, never compared."""
     channels_last: bool
     """Whether it is faster on images whose channels lie last in memory."""
+    cpu_batch_size: int
+    """Frames per forward pass that it is fast with on a CPU."""
 
 
 def load_backbone(request: EmbeddingRequest) -> LoadedBackbone:
@@ -153,7 +155,7 @@ def _loaded(
     if request.licence:
         provenance["licence"] = request.licence
     provenance["versions"] = package_versions()
-    return LoadedBackbone(spec, embedder, provenance, kind.channels_last)
+    return LoadedBackbone(spec, embedder, provenance, kind.channels_last, kind.cpu_batch_size)
 
 
 def build_empty(kind: BackboneKind, settings: Settings) -> Embedder:

@@ -20,6 +20,7 @@ BACKBONES.add(
         has_weights=False,
         has_penultimate=False,
         channels_last=False,
+        cpu_batch_size=64,
         objective="none",
         formats="none: it has no weights",
         dim=144,
