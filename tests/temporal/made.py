@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from abaw.cache import EmbeddingSpec, EmbeddingStore, LabelStore, StoreWriter, open_store
+from abaw.temporal.config import RunConfig
 from abaw.temporal.data.annotations import import_annotations, write_annotations
 
 UNLABELLED = (-5.0, -5.0, -1.0, *[-1.0] * 12)
@@ -137,3 +138,15 @@ def write_cache(cache: Path, seed: int = 0, n_train: int = 10, n_val: int = 4) -
     write_store(cache / "face_b.h5", faces_b, objective="random", weights="sha256:00ff")
     write_label_store(cache, **rows)
     return cache
+
+
+def config(**changes) -> RunConfig:
+    small = {
+        "features": ("face_a", "face_b"),
+        "projection": 16,
+        "hidden_size": 16,
+        "head_hidden": (8,),
+        "epochs": 2,
+        "device": "cpu",
+    }
+    return RunConfig(**(small | changes))
