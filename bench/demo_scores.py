@@ -11,7 +11,7 @@ import statistics
 import tempfile
 from pathlib import Path
 
-from abaw.core.provenance import cpu_name
+from abaw.core.machine import cpu_name
 from abaw.extract import RunOptions, read_requests, run
 from abaw.sample import settings_from_text, write_sample
 from abaw.temporal.config import RunConfig

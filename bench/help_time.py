@@ -9,7 +9,7 @@ import time
 
 from timing import spread
 
-from abaw.core.provenance import cpu_name
+from abaw.core.machine import cpu_name
 
 REPEATS = 9
 COMMANDS = {

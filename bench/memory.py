@@ -15,7 +15,7 @@ from pathlib import Path
 
 from timing import spread
 
-from abaw.core.provenance import cpu_name
+from abaw.core.machine import cpu_name
 from abaw.sample import SampleSettings, write_sample
 
 REPEATS = 3

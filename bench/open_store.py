@@ -11,7 +11,7 @@ import numpy as np
 from timing import spread
 
 from abaw.cache import EmbeddingSpec, StoreWriter, open_store
-from abaw.core.provenance import cpu_name
+from abaw.core.machine import cpu_name
 
 N_VIDEOS = 100_000
 REPEATS = 7

@@ -25,7 +25,7 @@ from sklearn.metrics import f1_score
 from sklearn.preprocessing import StandardScaler
 from timing import spread
 
-from abaw.core.provenance import cpu_name
+from abaw.core.machine import cpu_name
 from abaw.sample import PRESETS, SAMPLE_VERSION, SampleSettings, write_sample
 from abaw.sample.write import ANNOTATION_FILES
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import torch
 
-from abaw.core.provenance import cpu_name
+from abaw.core.machine import cpu_name
 
 
 def spread(values: Sequence[float], digits: int = 3) -> str:

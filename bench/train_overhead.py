@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from timing import spread
 
-from abaw.core.provenance import cpu_name
+from abaw.core.machine import cpu_name
 from abaw.core.tasks import N_AUS, N_EXPRESSIONS
 from abaw.temporal.config import RunConfig
 from abaw.temporal.data.dataset import SequenceDataset

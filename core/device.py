@@ -14,7 +14,7 @@ import torch
 
 from .errors import UsageError
 from .files import write_json_atomic
-from .provenance import cpu_name
+from .machine import cpu_name
 
 Precision = Literal["fp32", "bf16", "fp16"]
 PRECISIONS: Final[tuple[Precision, ...]] = get_args(Precision)

@@ -1,6 +1,5 @@
-"""What made a result: versions, machine, commit. Recorded beside identity, never compared."""
+"""What made a result: versions, commit, date. Recorded beside identity, never compared."""
 
-import os
 import platform
 import subprocess
 from datetime import UTC, datetime
@@ -30,19 +29,6 @@ def package_versions(packages: tuple[str, ...] = _PACKAGES) -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
-
-
-@cache
-def cpu_name() -> str:
-    """Return the processor's name and number of logical cores, as the system tells it."""
-    model = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                model = line.split(":", 1)[1].strip()
-                break
-    return f"{model}, {os.cpu_count()} cores"
 
 
 @cache

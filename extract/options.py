@@ -1,11 +1,11 @@
 """How a run of stage 1 is carried out."""
 
-import os
 import re
 from dataclasses import dataclass
 from typing import Final, Literal
 
 from ..core.errors import UsageError
+from ..core.machine import usable_cpus
 
 _SHARD: Final = re.compile(r"(\d+)/(\d+)\Z")
 
@@ -115,4 +115,4 @@ class RunOptions:
     @property
     def n_workers(self) -> int:
         """Threads that read and decode images."""
-        return self.workers or min(8, os.cpu_count() or 1)
+        return self.workers or min(8, usable_cpus())

@@ -13,7 +13,8 @@ from PIL import features
 from ..cache import EmbeddingSpec, EmbeddingStore, StoreMissingError, StoreWriter, open_store
 from ..core.device import resolve_device
 from ..core.errors import UsageError
-from ..core.provenance import cpu_name, git_commit, now
+from ..core.machine import cpu_name
+from ..core.provenance import git_commit, now
 from .backbones import LoadedBackbone, can_share, load_backbones
 from .frames import FrameSet
 from .lane import RunSettings
@@ -97,7 +98,7 @@ def plan_jobs(
     for request, loaded in zip(requests, load_backbones(requests), strict=True):
         path, stored = _find_store(cache, request.name, options)
         begun = stored.run_settings if stored else {}
-        settings = run_settings(path, begun, device, options, loaded.cpu_batch_size)
+        settings = run_settings(path, begun, device, options, loaded.cpu_batch_sizes)
         jobs.append(Job(request.name, loaded, path, stored, settings))
     for job in sorted(jobs, key=lambda job: job.stored is None):
         if not options.dry_run or (job.stored is not None and not job.differences):

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import torch
 
-from ..core.device import resolve_precision
+from ..core.device import Precision, resolve_precision
 from ..core.errors import UsageError
 from .batches import BATCH_MULTIPLE
 from .lane import RunSettings
@@ -20,7 +20,7 @@ def run_settings(
     stored: Mapping[str, Any],
     device: torch.device,
     options: RunOptions,
-    cpu_batch_size: int,
+    cpu_batch_sizes: Mapping[Precision, int],
 ) -> RunSettings:
     """Return the settings a store was begun with, unless others are asked for.
 
@@ -29,7 +29,7 @@ def run_settings(
         stored: the settings it was begun with; empty if it is new.
         device: where this run computes.
         options: what is asked for.
-        cpu_batch_size: of the network by default; where threads are more, each has a frame.
+        cpu_batch_sizes: of the network by default; where threads are more, each has a frame.
 
     Raises:
         UsageError: another precision or `--compile` is asked for than the store was begun with.
@@ -54,7 +54,7 @@ def run_settings(
         raise UsageError(message)
     n_processes = max(1, options.devices.count("cpu"))
     threads = max(1, torch.get_num_threads() // n_processes)
-    default = _BATCH_SIZE.get(device.type, max(cpu_batch_size, threads))
+    default = _BATCH_SIZE.get(device.type, max(cpu_batch_sizes[precision], threads))
     batch_size = int(options.batch_size or stored.get("batch_size", default))
     return RunSettings(
         device=str(device),
@@ -72,19 +72,21 @@ def check_is_fast(
     device: torch.device,
     options: RunOptions,
 ) -> None:
-    """Refuse to go on silently in a precision that another kind of device was fast at.
+    """Refuse to go on silently in a precision that another device was fast at.
+
+    CPUs differ as much as kinds of devices do: one with bfloat16 instructions and one without.
 
     Raises:
-        UsageError: the store was begun on another kind of device, in what this one is slow at.
+        UsageError: the store was begun on another device, in what this one is slow at.
     """
     begun_on = torch.device(stored.get("device", str(device)))
-    if options.precision != "auto" or begun_on.type == device.type:
+    if options.precision != "auto" or begun_on.type == device.type != "cpu":
         return
     fast = resolve_precision("auto", device)
     if settings.precision not in {"fp32", fast}:
         message = (
-            f"{path} was begun in {settings.precision} on {begun_on.type}, but {device} is "
-            f"fast in {fast}; add --precision {fast} --allow-precision to have both in one store, "
-            f"or --precision {settings.precision} to go on as it was begun, slowly"
+            f"{path} was begun in {settings.precision} on {begun_on.type}, but the {device.type} "
+            f"here is fast in {fast}; add --precision {fast} --allow-precision to have both in one "
+            f"store, or --precision {settings.precision} to go on as it was begun, slowly"
         )
         raise UsageError(message)

@@ -13,7 +13,8 @@ from tqdm import tqdm
 from ..cache import EmbeddingStore, LabelStore
 from ..core.device import resolve_device
 from ..core.files import write_json_atomic, write_text_atomic
-from ..core.provenance import cpu_name, git_commit, now, package_versions
+from ..core.machine import cpu_name
+from ..core.provenance import git_commit, now, package_versions
 from ..core.tasks import TASKS, Task
 from .config import RunConfig
 from .data.dataset import SequenceDataset

@@ -128,6 +128,7 @@ def _register(name: str, dim: int, hub_id: str) -> None:
             pools=("mean", "grid3"),
             # Many small layers, each with a cost of its own.
             cpu_batch_size=16,
+            cpu_batch_size_bf16=32,
             build=lambda settings, n_classes: _create(name, n_classes),
             trunk=lambda network, frames: network.forward_features(frames),
             readings={"mean": lambda network, x: network.forward_head(x, pre_logits=True)},
@@ -162,6 +163,7 @@ BACKBONES.add(
         ),
         channels="grey",
         cpu_batch_size=16,
+        cpu_batch_size_bf16=32,
         pools=("mean", "grid3"),
         build=lambda settings, n_classes: DenseFace(n_classes),
         trunk=lambda network, frames: network(frames),

@@ -138,6 +138,7 @@ def _register(depth: int, units: tuple[int, int, int, int]) -> None:
             ),
             channels="rgb",
             pools=("none",),
+            cpu_batch_size_bf16=16,
             build=lambda settings, n_classes: IResNet(units),
             trunk=lambda network, frames: network(frames),
             initialise=initialise,

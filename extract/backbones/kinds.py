@@ -58,6 +58,8 @@ class BackboneKind:
     channels_last: bool = True
     cpu_batch_size: int = 8
     """Frames per forward pass on a CPU by default: for most networks more only miss its caches."""
+    cpu_batch_size_bf16: int = 8
+    """The same in bfloat16, where activations take half the room."""
     is_whole: bool = False
     """Whether `build` returns all that the state dict does not hold, so never on meta."""
     hub_id: str | None = None

@@ -1,11 +1,12 @@
 """From requests to networks that are ready to run, with their identity and provenance."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from ...cache.spec import EmbeddingSpec, Option
+from ...core.device import Precision
 from ...core.errors import AbawError
 from ...core.provenance import package_versions
 from ..requests import EmbeddingRequest
@@ -29,7 +30,7 @@ class LoadedBackbone:
     """Objective, source and licence of the weights; recorded, never compared."""
     channels_last: bool
     """Whether it is faster on images whose channels lie last in memory."""
-    cpu_batch_size: int
+    cpu_batch_sizes: Mapping[Precision, int]
     """Frames per forward pass that it is fast with on a CPU."""
 
 
@@ -155,7 +156,12 @@ def _loaded(
     if request.licence:
         provenance["licence"] = request.licence
     provenance["versions"] = package_versions()
-    return LoadedBackbone(spec, embedder, provenance, kind.channels_last, kind.cpu_batch_size)
+    batch_sizes: dict[Precision, int] = {
+        "fp32": kind.cpu_batch_size,
+        "bf16": kind.cpu_batch_size_bf16,
+        "fp16": kind.cpu_batch_size_bf16,
+    }
+    return LoadedBackbone(spec, embedder, provenance, kind.channels_last, batch_sizes)
 
 
 def build_empty(kind: BackboneKind, settings: Settings) -> Embedder:

@@ -21,6 +21,7 @@ BACKBONES.add(
         has_penultimate=False,
         channels_last=False,
         cpu_batch_size=64,
+        cpu_batch_size_bf16=64,
         objective="none",
         formats="none: it has no weights",
         dim=144,
