@@ -70,7 +70,7 @@ check: setup  ## format, lint, types, import rules, fast tests
 	$(BIN)/pytest -q -m "not slow and not heavy"
 
 bench: setup  ## every speed and quality figure, as ratios measured in one run
-	@for script in $(filter-out bench/timing.py,$(wildcard bench/*.py)); do echo "== $$script"; $(BIN)/python $$script || exit $$?; done
+	@for script in $(filter-out bench/timing.py bench/trees.py,$(wildcard bench/*.py)); do echo "== $$script"; $(BIN)/python $$script || exit $$?; done
 
 clean:  ## remove the environment, caches and the demo's output
 	rm -rf $(VENV) .types .mypy_cache .pytest_cache .ruff_cache .hypothesis build ./*.egg-info $(DEMO)

@@ -14,13 +14,12 @@ import tempfile
 from pathlib import Path
 
 from timing import spread
+from trees import drawn_frames, tree_of
 
 from abaw.core.machine import cpu_name
-from abaw.sample import SampleSettings, write_sample
 
 REPEATS = 3
 SMALL, LARGE, EDGE = 2_000, 20_000, 2_000
-SAMPLE = SampleSettings(n_train_videos=3, n_val_videos=1, n_test_videos=0, frames=100)
 CHILD = """
 import json, resource, sys, time
 from pathlib import Path
@@ -40,16 +39,6 @@ print(json.dumps([peak, first / (edge - 1), last / (edge - 1)]))
 """
 
 
-def tree_of(source: Path, tree: Path, n_frames: int) -> Path:
-    """Return a tree of hard links to drawn frames, 500 a video."""
-    found = sorted(source.rglob("*.jpg"))
-    for n in range(n_frames):
-        folder = tree / f"video{n // 500:04d}"
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{n % 500 + 1:05d}.jpg").hardlink_to(found[n % len(found)])
-    return tree
-
-
 def measure(tree: Path, cache: Path) -> tuple[float, float, float]:
     """Peak memory in MB, seconds per frame of the first and of the last frames."""
     command = [sys.executable, "-c", CHILD, str(tree), str(cache), str(EDGE)]
@@ -62,8 +51,8 @@ def main() -> None:
     """Print peaks, their ratio, and the ratio of times per frame."""
     with tempfile.TemporaryDirectory() as text:
         folder = Path(text)
-        write_sample(folder / "sample", SAMPLE)
-        trees = {n: tree_of(folder / "sample", folder / str(n), n) for n in (SMALL, LARGE)}
+        found = drawn_frames(folder / "sample")
+        trees = {n: tree_of(found, folder / str(n), n) for n in (SMALL, LARGE)}
         peaks: dict[int, list[float]] = {SMALL: [], LARGE: []}
         ratios = []
         for repeat in range(REPEATS):

@@ -16,20 +16,15 @@ import torch
 from PIL import Image
 from timing import device_name, spread, wait
 from torchvision import transforms
+from trees import drawn_frames, tree_of
 
 from abaw.core.device import resolve_device, resolve_precision
 from abaw.extract import EmbeddingRequest, RunOptions, load_backbone, run
-from abaw.sample import SampleSettings, write_sample
 
 REPEATS = 5
 BATCH_SIZES = (8, 16, 32)
-BACKBONES = {
-    "densenet121": SampleSettings(n_train_videos=3, n_val_videos=1, n_test_videos=0, frames=60),
-    "iresnet50": SampleSettings(n_train_videos=2, n_val_videos=1, n_test_videos=0, frames=24),
-    "mae_vit_base_patch16": SampleSettings(
-        n_train_videos=2, n_val_videos=1, n_test_videos=0, frames=12
-    ),
-}
+BACKBONES = {"densenet121": 960, "iresnet50": 288, "mae_vit_base_patch16": 72}
+"""Backbone -> frames, a third in each of three videos."""
 DEVICE = resolve_device("auto")
 
 
@@ -83,12 +78,11 @@ def main() -> None:
         f"{REPEATS} interleaved repeats, {torch.get_num_threads()} threads, {device_name(DEVICE)}, "
         f"extraction in {precision}, the loop in fp32"
     )
-    for name, sample in BACKBONES.items():
+    for name, n_all in BACKBONES.items():
         request = EmbeddingRequest(name="bench", backbone=name, weights="random:0")
         with tempfile.TemporaryDirectory() as text:
             folder = Path(text)
-            write_sample(folder, sample)
-            tree = folder / "cropped_aligned"
+            tree = tree_of(drawn_frames(folder / "sample"), folder / "tree", n_all, n_all // 3)
             tried = {
                 size: loop(tree, folder / f"try{size}", request, size)[0] for size in BATCH_SIZES
             }

@@ -13,16 +13,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from timing import device_name, spread
+from trees import drawn_frames, tree_of
 
 from abaw.cache import open_store
 from abaw.core.device import resolve_device
 from abaw.extract import EmbeddingRequest, RunOptions, run
 from abaw.extract.backbones import load_backbones
-from abaw.sample import SampleSettings, write_sample
 
 REPEATS = 5
-SAMPLE = SampleSettings(n_train_videos=9, n_val_videos=1, n_test_videos=0, frames=120)
-FEW = SampleSettings(n_train_videos=3, n_val_videos=1, n_test_videos=0, frames=24)
 
 
 def request(name: str, backbone: str, **settings: int) -> EmbeddingRequest:
@@ -33,11 +31,11 @@ def request(name: str, backbone: str, **settings: int) -> EmbeddingRequest:
 
 SETS = {
     "small": (
-        SAMPLE,
+        12_000,
         [request(f"thumbnail{size}", "thumbnail", input_size=size) for size in (8, 12, 16)],
     ),
     "large": (
-        FEW,
+        480,
         [request(name, name) for name in ("denseface", "densenet121", "iresnet18")],
     ),
 }
@@ -72,10 +70,9 @@ def main() -> None:
     print(
         f"{REPEATS} interleaved repeats, {torch.get_num_threads()} threads, {device_name(device)}"
     )
-    for title, (sample, requests) in SETS.items():
+    for title, (n_frames, requests) in SETS.items():
         with tempfile.TemporaryDirectory() as folder:
-            write_sample(Path(folder), sample)
-            tree = Path(folder) / "cropped_aligned"
+            tree = tree_of(drawn_frames(Path(folder) / "sample"), Path(folder) / "tree", n_frames)
             names = [one.name for one in requests]
             ratios, together, apart = [], [], []
             for repeat in range(REPEATS):
@@ -84,7 +81,7 @@ def main() -> None:
                 apart.append(sum(seconds(tree, [single], other) for single in requests))
                 ratios.append(together[-1] / apart[-1])
             n_different, n_all = count_different(one, other, names)
-        print(f"{title}: {', '.join(names)}")
+        print(f"{title}: {', '.join(names)}, {n_frames:,} frames")
         print(f"  one pass {spread(together, 2)} s, separate runs {spread(apart, 2)} s in sum")
         print(f"  ratio {spread(ratios)}; {n_different} of {n_all:,} stored numbers differ")
 
