@@ -2,14 +2,28 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from tqdm import tqdm
 
 from ..cache import Failure
+from ..core.table import text_table
 from .errors import FramesError
 from .staleness import Work
 
-_SHOWN = 5
+_SHOWN: Final = 5
+_HEADS: Final = (
+    "embedding",
+    "current",
+    "computed",
+    "frames",
+    "failed",
+    "size",
+    "precision",
+    "store",
+)
+"""Of the final table: videos that were current and that were not, then frames and bytes of those,
+frames that could not be read now or earlier, precision, and where it all is."""
 
 
 @dataclass
@@ -55,23 +69,39 @@ class EmbeddingSummary:
         """Videos for which something was computed, or would be."""
         return len(self.works) - self.n_current
 
-    def line(self, *, is_dry: bool) -> str:
-        """Return the summary in one line."""
-        random = " (RANDOM WEIGHTS)" if self.is_random else ""
-        if is_dry:
-            n_frames = sum(work.n_frames for work in self.works)
-            size = tqdm.format_sizeof(n_frames * self.n_row_bytes, "B", 1000)
-            done = f"would compute {self.n_done} videos, {n_frames:,} frames, {size}"
-        else:
-            done = f"{self.n_done} videos computed, {self.n_frames:,} frames in {self.precision}"
-        parts = [f"{self.n_current} current", done]
-        if self.failures:
-            parts.append(f"{self.n_failures} frames could not be read")
+    def cells(self, *, is_dry: bool) -> tuple[str, ...]:
+        """Return the row of the final table, see `_HEADS`."""
+        n_frames = sum(work.n_frames for work in self.works) if is_dry else self.n_frames
+        return (
+            self.name,
+            f"{self.n_current:,}",
+            f"{self.n_done:,}",
+            f"{n_frames:,}",
+            f"{self.n_failures:,}",
+            tqdm.format_sizeof(n_frames * self.n_row_bytes, "B", 1000),
+            self.precision,
+            str(self.path),
+        )
+
+    def remarks(self, *, is_dry: bool) -> list[str]:
+        """Return what must be said below the table."""
+        found = []
+        if self.is_random:
+            found.append(f"{self.name} has RANDOM WEIGHTS: it has learnt nothing")
+        if self.n_failures:
+            found.append(
+                f"{self.name}: {self.n_failures:,} frames could not be read (`abaw cache info` "
+                f"tells why)"
+            )
         if self.n_pruned:
-            parts.append(f"{self.n_pruned} stored videos {'would be ' if is_dry else ''}dropped")
+            would = "would be " if is_dry else ""
+            found.append(f"{self.name}: {self.n_pruned:,} stored videos {would}dropped")
         if self.n_absent - self.n_pruned:
-            parts.append(f"{self.n_absent} stored videos are in none of the trees (--prune drops)")
-        return f"{self.name}{random}: {', '.join(parts)} -> {self.path}"
+            found.append(
+                f"{self.name}: {self.n_absent - self.n_pruned:,} stored videos are in none of the "
+                f"trees (--prune drops them)"
+            )
+        return found
 
 
 @dataclass
@@ -104,9 +134,15 @@ class ExtractSummary:
         shard = f" in shard {self.shard}" if self.shard else ""
         head = f"{self.n_videos} videos{shard}, {self.n_source_frames:,} frames{stray}"
         lines = [f"{head}, {self.seconds:.1f} s{speed}"]
+        heads = list(_HEADS)
+        if self.is_dry:
+            heads[_HEADS.index("computed")] = "to compute"
+        rows = [item.cells(is_dry=self.is_dry) for item in self.embeddings]
+        lines += text_table([heads, *rows], range(1, _HEADS.index("precision")))
         for item in self.embeddings:
-            lines.append(item.line(is_dry=self.is_dry))
-            lines += item.explanation
+            lines += item.remarks(is_dry=self.is_dry)
+            if item.explanation:
+                lines += [f"{item.name}:", *item.explanation]
         if self.probe_rate:
             whole = tqdm.format_interval(self.n_to_decode / self.probe_rate)
             lines.append(

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from ..core.table import text_table
 from .constant import constant_scores
 from .errors import TemporalError
 from .metrics import figure
@@ -36,9 +37,7 @@ def score_table(runs: Sequence[Path], cache: Path) -> str:
     rows = [("constant", *_figures(constant.to_dict()))]
     for name, one in zip(_names(runs, facts), facts, strict=True):
         rows.append((name, *_figures(one["scores"])))
-    width = max(len(row[0]) for row in rows)
-    head = f"{'':{width}}" + "".join(f"{key:>9}" for key in _KEYS)
-    lines = [head, *(f"{row[0]:{width}}" + "".join(f"{c:>9}" for c in row[1:]) for row in rows)]
+    lines = text_table([("", *_KEYS), *rows], range(1, len(_KEYS) + 1))
     random = sorted({n for one in facts for n, s in one["stores"].items() if _is_random(s)})
     if random:
         lines.append(

@@ -1,8 +1,8 @@
 """The registered backbones as a list and as a table."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ...core.table import text_table
 from .kinds import BACKBONES
 from .user_module import installed, package_of
 
@@ -49,10 +49,4 @@ def backbones_text() -> str:
         ("timm/NAME", "any network of timm by its name there, like timm/resnet50.a1_in1k"),
         ("FILE.py:FUNCTION", "your own: the function returns a torch module; the file is run"),
     ]
-    return "\n".join([*_table(rows), "", *_table(others)])
-
-
-def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) for row in rows]
-    return [line.rstrip() for line in lines]
+    return "\n".join([*text_table(rows), "", *text_table(others)])

@@ -64,7 +64,8 @@ def test_another_precision_is_told_beside_current(tmp_path: Path):
 
 def test_frames_bytes_and_time_are_told(tree: Path, tmp_path: Path):
     lines = dry(tree, tmp_path / "c", THUMBNAIL)
-    assert "would compute 4 videos, 61 frames, 17.6kB" in lines[1]  # 61 x 144 x 2 bytes
+    assert lines[1].split()[:5] == ["embedding", "current", "to", "compute", "frames"]
+    assert lines[2].split()[:6] == ["thumbnail", "0", "4", "61", "0", "17.6kB"]  # 61 x 144 x 2 B
     found = re.match(r"61 frames to go at [\d,]+ frames/s .* about \d\d:\d\d$", lines[-1])
     assert found, lines[-1]
     assert not (tmp_path / "c").exists()

@@ -154,6 +154,18 @@ def test_random_weights_are_said_in_the_summary(tree: Path, tmp_path: Path):
     shutil.rmtree(tree / "a")
     shutil.rmtree(tree / "c")
     text = extract(tree, tmp_path / "c", request("face"), THUMBNAIL).text()
-    lines = {line.split(":")[0].split(" ")[0]: line for line in text.splitlines()}
-    assert "RANDOM WEIGHTS" in lines["face"]
-    assert "RANDOM WEIGHTS" not in lines["thumbnail"]
+    named = [line.split()[0] for line in text.splitlines() if "RANDOM WEIGHTS" in line]
+    assert named == ["face"]
+
+
+def test_the_final_table_has_a_row_an_embedding(tree: Path, tmp_path: Path):
+    extract(tree, tmp_path / "c")
+    (tree / "a" / "00005.png").write_bytes(b"x")
+    small = request("small", "thumbnail", "none", input_size=8)
+    lines = extract(tree, tmp_path / "c", THUMBNAIL, small).text().splitlines()
+    assert [line.split() for line in lines[1:4]] == [
+        ["embedding", "current", "computed", "frames", "failed", "size", "precision", "store"],
+        ["thumbnail", "3", "1", "36", "1", "10.4kB", "fp32", str(tmp_path / "c" / "thumbnail.h5")],
+        ["small", "0", "4", "60", "1", "7.68kB", "fp32", str(tmp_path / "c" / "small.h5")],
+    ]
+    assert "small: 1 frames could not be read (`abaw cache info` tells why)" in lines
