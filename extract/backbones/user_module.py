@@ -10,9 +10,6 @@ patches, the class token first.
 Naming a file runs its code: nothing here shuts it in.
 """
 
-import hashlib
-import importlib.util
-import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -29,6 +26,7 @@ from ...core.names import near_misses
 from ..checkpoints import parse_seed
 from .kinds import BackboneKind
 from .settings import Settings, resolve_settings
+from .user_code import UserFile
 
 GROUP: Final = "abaw.backbones"
 _DEFAULTS: Final = Settings(
@@ -74,9 +72,8 @@ def kind_of_file(name: str, weights: str) -> BackboneKind:
     if not path.is_file():
         message = f"the file of the backbone {name} must exist, but {path} does not; check the path"
         raise UsageError(message)
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    with _importing_beside(path), _naming(short, path):
-        module = _run(path, digest)
+    file = UserFile(path)
+    with _naming(short, path), file.running() as module:
         factory = getattr(module, factory_name, None)
         if not callable(factory):
             known = [key for key, item in vars(module).items() if callable(item)]
@@ -86,7 +83,7 @@ def kind_of_file(name: str, weights: str) -> BackboneKind:
             )
             raise UsageError(message)
         network = _made(factory, weights)
-    return _kind(short, network, f"sha256:{digest}")
+    return _kind(short, network, file.digest())
 
 
 def kind_of_entry_point(point: EntryPoint, weights: str) -> BackboneKind:
@@ -101,18 +98,6 @@ def kind_of_entry_point(point: EntryPoint, weights: str) -> BackboneKind:
     return _kind(point.name, network, package_of(point))
 
 
-def _run(path: Path, digest: str) -> object:
-    """Return the module that a file is, run anew."""
-    name = f"abaw_user_{path.stem}_{digest[:12]}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses look their module up there
-    spec.loader.exec_module(module)
-    return module
-
-
 def _made(factory: Callable[[], Any], weights: str) -> object:
     """Return what the factory makes, with torch's global generator left as it was."""
     with torch.random.fork_rng(devices=[]):
@@ -120,17 +105,6 @@ def _made(factory: Callable[[], Any], weights: str) -> object:
         if seed is not None:
             torch.manual_seed(seed)
         return factory()
-
-
-@contextmanager
-def _importing_beside(path: Path) -> Iterator[None]:
-    """Have a file import its neighbours, as it does when Python runs it."""
-    folder = str(path.resolve().parent)
-    sys.path.insert(0, folder)
-    try:
-        yield
-    finally:
-        sys.path.remove(folder)
 
 
 @contextmanager

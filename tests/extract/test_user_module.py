@@ -1,5 +1,6 @@
 """A user's own module as a backbone: from a file, or from an installed package."""
 
+import hashlib
 import importlib
 import sys
 from pathlib import Path
@@ -203,6 +204,38 @@ def test_a_file_may_import_its_neighbours(tmp_path: Path):
     assert load_backbone(request(f"{path}:net")).spec.dim == 6
     assert sys.path == before
     del sys.modules["neighbour_of_mine"]
+
+
+def test_a_neighbour_that_it_imports_is_part_of_its_identity(tmp_path: Path):
+    write(tmp_path, CODE, "nets_of_mine.py")
+    write(tmp_path, "not = imported", "unused_of_mine.py")
+    path = write(tmp_path, "from nets_of_mine import net\n", "here.py")
+    lazy = write(tmp_path, "def net():\n    import nets_of_mine\n    return nets_of_mine.net()\n")
+    try:
+        first = load_backbone(request(f"{path}:net")).spec
+        write(tmp_path, "other = 1", "unused_of_mine.py")
+        assert load_backbone(request(f"{path}:net")).spec == first
+        before = load_backbone(request(f"{lazy}:net")).spec
+        write(tmp_path, CODE.replace("torch.relu", "torch.tanh"), "nets_of_mine.py")
+        for name, spec in ((path, first), (lazy, before)):
+            after = load_backbone(request(f"{name}:net"))
+            assert [name for name, *_ in spec.differences(after.spec)] == ["options.code"]
+            assert embed(after).abs().max() > 0
+        # What a file imports does not depend on what another one has imported before.
+        alone = write(tmp_path, CODE, "alone.py")
+        code = load_backbone(request(f"{alone}:net")).spec.options["code"]
+        assert code == f"sha256:{hashlib.sha256(CODE.encode()).hexdigest()}"
+    finally:
+        sys.modules.pop("nets_of_mine", None)
+
+
+def test_modules_that_the_program_itself_has_imported_stay_its_own(tmp_path: Path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    write(tmp_path, CODE, "mine_and_yours.py")
+    mine = importlib.import_module("mine_and_yours")
+    path = write(tmp_path, "from mine_and_yours import net\n", "here.py")
+    assert load_backbone(request(f"{path}:net")).spec.dim == 6
+    assert sys.modules.pop("mine_and_yours") is mine
 
 
 def test_a_file_without_its_folder_names_the_embedding():
