@@ -15,6 +15,7 @@ from ..cache import EmbeddingSpec, Failure
 from ..core.device import Precision, autocast
 from .backbones import LoadedBackbone, forward_all
 from .batches import PendingBatch, Pixels, to_device
+from .compiled import Forward, compiled
 from .decode import DecodedFrame
 from .frames import HASH_MODULUS, SourceVideo, stat_hash
 from .meter import Meter
@@ -121,8 +122,8 @@ class Lane:
         last = torch.channels_last if loaded[0].channels_last else torch.contiguous_format
         self._memory_format = last
         modules = [one.module.to(self._device).to(memory_format=last) for one in loaded]
-        forward: Callable[[torch.Tensor], list[torch.Tensor]] = partial(forward_all, modules)
-        self._forward = torch.compile(forward, dynamic=False) if settings.compile else forward
+        forward: Forward = partial(forward_all, modules)
+        self._forward = compiled(forward) if settings.compile else forward
         self._preprocess = Preprocessor(loaded[0].spec)
         self._batch: list[Pixels] = []
         self._items: deque[_Item] = deque()

@@ -16,6 +16,7 @@ from ..core.errors import UsageError
 from ..core.machine import cpu_name
 from ..core.provenance import git_commit, now
 from .backbones import LoadedBackbone, can_share, load_backbones
+from .compiled import check_compiler
 from .frames import FrameSet
 from .lane import RunSettings
 from .options import RunOptions
@@ -100,6 +101,8 @@ def plan_jobs(
         begun = stored.run_settings if stored else {}
         settings = run_settings(path, begun, device, options, loaded.cpu_batch_sizes)
         jobs.append(Job(request.name, loaded, path, stored, settings))
+    if any(job.settings.compile for job in jobs):
+        check_compiler(device)
     for job in sorted(jobs, key=lambda job: job.stored is None):
         if not options.dry_run or (job.stored is not None and not job.differences):
             job.writer = stack.enter_context(_open_writer(job, options))
