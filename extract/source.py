@@ -1,6 +1,6 @@
 """What a video is to stage 1: numbered frame images that can be read, wherever they lie.
 
-Data sets have millions of frames, so a video holds arrays of 20 bytes a frame and the pattern of
+Data sets have millions of frames, so a video holds arrays of 20 to 37 bytes a frame and the pattern of
 its file names, not an object for each.
 """
 

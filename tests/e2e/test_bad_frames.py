@@ -1,8 +1,12 @@
 """Frames that are wrong in every way: each recorded with its reason, or refused by name."""
 
+import ctypes
 import json
 import os
+import re
 import struct
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 
@@ -11,6 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
+from abaw.cache import open_store
 from abaw.cli import main
 
 
@@ -113,12 +118,42 @@ def test_a_bomb_of_30_000_pixels_a_side(tree: Path, tmp_path: Path):
     assert "too many" in recorded(tree, tmp_path / "c")[9]
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_file_that_may_not_be_read(tree: Path, tmp_path: Path):
+def _read_only_what_files_allow() -> None:
+    """Have root, too, obey the permissions of files; runs in a child before its program."""
+    if os.geteuid() == 0:
+        drop_from_bounding_set, override, read_search = 24, 1, 2
+        for capability in (override, read_search):
+            assert ctypes.CDLL(None).prctl(drop_from_bounding_set, capability, 0, 0, 0) == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux" and os.geteuid() == 0, reason="root may read all")
+def test_a_file_and_a_folder_that_may_not_be_read(tree: Path, tmp_path: Path):
     path = tree / "v" / "00009.jpg"
     path.write_bytes((tree / "v" / "00001.jpg").read_bytes())
     path.chmod(0)
-    assert "Permission denied" in recorded(tree, tmp_path / "c")[9]
+
+    def child() -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "abaw", "extract", tree, "--cache", tmp_path / "c", "-q"]
+        return subprocess.run(
+            [str(word) for word in (*command, "--backbone", "thumbnail", "--weights", "none")],
+            preexec_fn=_read_only_what_files_allow,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    result = child()
+    assert result.returncode == 0, result.stderr
+    (failure,) = open_store(tmp_path / "c" / "thumbnail").failures
+    assert (failure.frame, failure.reason) == (9, "cannot be read: Permission denied")
+    path.chmod(0o600)  # now it can: the frame is taken up without being asked
+    assert recorded(tree, tmp_path / "c") == {}
+    (tree / "w").mkdir()
+    (tree / "w").chmod(0)
+    result = child()
+    (tree / "w").chmod(0o700)
+    assert result.returncode == 1
+    assert re.search(r"w .*Permission denied", result.stderr), result.stderr
 
 
 def test_a_link_that_leads_nowhere_and_one_to_itself(tree: Path, tmp_path: Path):
