@@ -1,7 +1,7 @@
 """What a video is to stage 1: numbered frame images that can be read, wherever they lie.
 
-Data sets have millions of frames, so a video holds arrays of 20 to 37 bytes a frame and the pattern of
-its file names, not an object for each.
+Data sets have millions of frames, so a video holds arrays of 20 bytes a frame (37 in an archive)
+and the pattern of its file names, not an object for each.
 """
 
 import hashlib

@@ -3,6 +3,7 @@
 import hashlib
 import importlib
 import importlib.util
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -49,15 +50,14 @@ class UserFile:
     def digest(self) -> str:
         """Return `sha256:<hex>` of the file and of every neighbour imported while it was running.
 
-        A neighbour counts with its path below the folder, so the hash is that of a copied folder.
+        A neighbour counts with the name it is imported by, so a copied folder has the same hash.
         """
-        files = sorted({file for module in self._used.values() if (file := _file_of(module))})
-        if not files:
+        if not self._used:
             return f"sha256:{self._digest}"
         digest = hashlib.sha256(self._digest.encode())
-        for file in files:
-            name = file.relative_to(self._folder).as_posix()
-            digest.update(f"\n{name} {hashlib.sha256(file.read_bytes()).hexdigest()}".encode())
+        for name, module in sorted(self._used.items()):
+            code = Path(str(module.__file__)).read_bytes()
+            digest.update(f"\n{name} {hashlib.sha256(code).hexdigest()}".encode())
         return f"sha256:{digest.hexdigest()}"
 
     def _run(self) -> ModuleType:
@@ -72,18 +72,14 @@ class UserFile:
 
     def _neighbours(self) -> dict[str, ModuleType]:
         """Return the modules that come from the file's folder, the file itself apart."""
+        # As text: there are thousands of modules, and looking at the disk for each takes a second.
+        folders = tuple({f"{path}{os.sep}" for path in (self._folder, self.path.parent.absolute())})
         found = {}
         for name, module in list(sys.modules.items()):
-            file = _file_of(module)
-            if name == "__main__" or file is None or not file.is_relative_to(self._folder):
+            text = getattr(module, "__file__", None)
+            if name == "__main__" or not isinstance(text, str) or not text.startswith(folders):
                 continue
-            if file != self.path.resolve() and _INSTALLED.isdisjoint(
-                file.relative_to(self._folder).parts
-            ):
+            parts = text.removeprefix(next(f for f in folders if text.startswith(f))).split(os.sep)
+            if parts != [self.path.name] and _INSTALLED.isdisjoint(parts):
                 found[name] = module
         return found
-
-
-def _file_of(module: ModuleType) -> Path | None:
-    file = getattr(module, "__file__", None)
-    return Path(file).resolve() if isinstance(file, str) else None
