@@ -79,7 +79,8 @@ class UserFile:
             text = getattr(module, "__file__", None)
             if name == "__main__" or not isinstance(text, str) or not text.startswith(folders):
                 continue
-            parts = text.removeprefix(next(f for f in folders if text.startswith(f))).split(os.sep)
-            if parts != [self.path.name] and _INSTALLED.isdisjoint(parts):
+            folder = next(folder for folder in folders if text.startswith(folder))
+            parts = Path(text.removeprefix(folder)).parts
+            if parts != (self.path.name,) and _INSTALLED.isdisjoint(parts):
                 found[name] = module
         return found

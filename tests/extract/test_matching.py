@@ -15,6 +15,8 @@ from abaw.extract.preprocess import Preprocessor
 from .test_backbones import faces
 from .test_checkpoints import Tensors, fine_tuned, save, tensors_of
 
+pytestmark = pytest.mark.heavy
+
 
 def load(name: str, weights: object, missing=(), unexpected=(), **settings) -> LoadedBackbone:
     request = EmbeddingRequest(

@@ -12,6 +12,8 @@ from abaw.extract.preprocess import Preprocessor
 
 from .test_backbones import faces
 
+pytestmark = pytest.mark.heavy
+
 
 def request(backbone: str, weights: str = "random:0", **settings) -> EmbeddingRequest:
     return EmbeddingRequest(name="x", backbone=backbone, weights=weights, settings=settings)

@@ -17,6 +17,8 @@ from abaw.extract.preprocess import Preprocessor
 
 from .test_preprocess import SPEC, photo
 
+pytestmark = pytest.mark.heavy
+
 
 def request(model: str, weights: object = "random:0", **settings) -> EmbeddingRequest:
     return EmbeddingRequest(
