@@ -2,8 +2,8 @@
 
 python bench/memory.py
 
-Each extraction is a process of its own. The network is the thumbnail, which costs next to nothing,
-so what grows with the number of frames is the pipeline's own.
+Each extraction is a process of its own. The network is DenseFace, the smallest: what grows with
+the number of frames is the pipeline's own.
 """
 
 import json
@@ -30,7 +30,7 @@ def timed(lane, *frame):
     push(lane, *frame)
     times.append(time.perf_counter())
 Lane.push = timed
-request = EmbeddingRequest(name="x", backbone="thumbnail", weights="none")
+request = EmbeddingRequest(name="x", backbone="denseface", weights="random:0")
 run([Path(sys.argv[1])], [request], Path(sys.argv[2]), RunOptions(device="cpu"), progress=False)
 edge = int(sys.argv[3])
 first, last = times[edge - 1] - times[0], times[-1] - times[-edge]
