@@ -18,7 +18,7 @@ from timing import device_name, spread, wait
 from torchvision import transforms
 from trees import drawn_frames, tree_of
 
-from abaw.core.device import resolve_device, resolve_precision
+from abaw.core.device import in_own_thread, resolve_device, resolve_precision
 from abaw.extract import EmbeddingRequest, RunOptions, load_backbone, run
 
 REPEATS = 5
@@ -29,7 +29,11 @@ DEVICE = resolve_device("auto")
 
 
 def loop(tree: Path, out: Path, request: EmbeddingRequest, batch_size: int) -> tuple[float, int]:
-    """Seconds and frames of the loop."""
+    """Seconds and frames of the loop, which leaves no threads behind that slow what follows."""
+    return in_own_thread(lambda: _loop(tree, out, request, batch_size))
+
+
+def _loop(tree: Path, out: Path, request: EmbeddingRequest, batch_size: int) -> tuple[float, int]:
     loaded = load_backbone(request)
     spec, model = loaded.spec, loaded.module.to(DEVICE)
     filters = transforms.InterpolationMode

@@ -3,12 +3,12 @@
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from typing import Final, Literal, cast, get_args
+from typing import Final, Literal, TypeVar, cast, get_args
 
 import torch
 
@@ -24,6 +24,8 @@ _DTYPE: Final[dict[Precision, torch.dtype]] = {
     "bf16": torch.bfloat16,
     "fp16": torch.float16,
 }
+ResultT = TypeVar("ResultT")
+
 _PROBE_SIDE: Final = 256
 _PROBE_GAIN: Final = 1.2
 """A lower precision is chosen only if its matrix products are faster than fp32 by this factor."""
@@ -77,7 +79,10 @@ def resolve_precision(text: str, device: torch.device) -> Precision:
 
 @cache
 def _fast_precision(device_text: str) -> Precision:
-    device = torch.device(device_text)
+    return in_own_thread(lambda: _measured_precision(torch.device(device_text)))
+
+
+def _measured_precision(device: torch.device) -> Precision:
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name()
     key = f"{device.type} {name}, torch {torch.__version__}"
     path = _probe_file()
@@ -140,6 +145,18 @@ def autocast(device: torch.device, precision: Precision) -> Iterator[None]:
         return
     with torch.autocast(device.type, dtype=_DTYPE[precision]):
         yield
+
+
+def in_own_thread(call: Callable[[], ResultT]) -> ResultT:
+    """Return what `call` returns, run in a thread that ends with it.
+
+    The threads that share an operation on the CPU belong to the thread that runs it and stay with
+    it, idle. Once they are more than there are cores, torch's OpenMP no longer has any of them
+    spin while it waits for the others, and networks of many small layers take up to twice as long.
+    So what needs torch before a run must not leave threads to the main thread.
+    """
+    with ThreadPoolExecutor(1, "torch") as executor:
+        return executor.submit(call).result()
 
 
 @contextmanager

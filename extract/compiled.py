@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import torch
 
+from ..core.device import in_own_thread
 from .errors import ExtractError
 
 Forward = Callable[[torch.Tensor], list[torch.Tensor]]
@@ -34,7 +35,8 @@ def check_compiler(device: torch.device) -> None:
     Raises:
         ExtractError: torch cannot compile there.
     """
-    compiled(lambda numbers: [torch.relu(numbers + 1)])(torch.ones(8, device=device))
+    trifle = compiled(lambda numbers: [torch.relu(numbers + 1)])
+    in_own_thread(lambda: trifle(torch.ones(8, device=device)))
 
 
 def _cannot(error: Exception) -> ExtractError:

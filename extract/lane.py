@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..cache import EmbeddingSpec, Failure
 from ..core.device import Precision, autocast
-from .backbones import LoadedBackbone, forward_all
+from .backbones import Embedder, LoadedBackbone, forward_all
 from .batches import PendingBatch, Pixels, to_device
 from .compiled import Forward, compiled
 from .decode import DecodedFrame
@@ -121,8 +121,11 @@ class Lane:
         self._device = torch.device(settings.device)
         last = torch.channels_last if loaded[0].channels_last else torch.contiguous_format
         self._memory_format = last
-        modules = [one.module.to(self._device).to(memory_format=last) for one in loaded]
-        forward: Forward = partial(forward_all, modules)
+
+        def placed() -> list[Embedder]:
+            return [one.module.to(self._device).to(memory_format=last) for one in loaded]
+
+        forward: Forward = partial(forward_all, computing.submit(placed).result())
         self._forward = compiled(forward) if settings.compile else forward
         self._preprocess = Preprocessor(loaded[0].spec)
         self._batch: list[Pixels] = []

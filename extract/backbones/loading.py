@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...cache.spec import EmbeddingSpec, Option
-from ...core.device import Precision
+from ...core.device import Precision, in_own_thread
 from ...core.errors import AbawError
 from ...core.provenance import package_versions
 from ..requests import EmbeddingRequest
@@ -51,12 +51,17 @@ def load_backbones(requests: Sequence[EmbeddingRequest]) -> list[LoadedBackbone]
 
     Requests of one backbone, one text of weights and equal settings of what the network is built
     by (input size, position table) hold one network object, loaded once: `forward_all` then runs
-    it once for all of them that are `can_share`.
+    it once for all of them that are `can_share`. Works in a thread of its own, see `in_own_thread`.
 
     Raises:
         UsageError: a backbone, a setting or a kind of weights is unknown.
         WeightsError: weights cannot be read or do not fit.
     """
+    return in_own_thread(lambda: _load_all(requests))
+
+
+def _load_all(requests: Sequence[EmbeddingRequest]) -> list[LoadedBackbone]:
+    """Return the networks, equal ones loaded once."""
     kinds: dict[tuple[str, str], BackboneKind] = {}
     groups: dict[tuple[object, ...], list[tuple[int, EmbeddingRequest, Settings]]] = {}
     for place, request in enumerate(requests):
