@@ -11,45 +11,11 @@ from typing import Any
 import click
 
 from . import __version__
-from .core.errors import AbawError
+from .cli_cache import cache as cache_commands
+from .cli_common import ANY, FILE, FOLDER, HELP, Group, cache_option, quiet_option, set_option
 
 
-class _Group(click.Group):
-    """A group that prints an `AbawError` as one line; a bug keeps its traceback."""
-
-    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401
-        """Run the command that was asked for."""
-        try:
-            return super().invoke(ctx)
-        except AbawError as error:
-            click.echo(f"Error: {' '.join(str(error).split())}", err=True)
-            ctx.exit(error.exit_code)
-
-
-_HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
-_FOLDER = click.Path(path_type=Path, file_okay=False)
-_FILE = click.Path(path_type=Path, dir_okay=False)
-_ANY = click.Path(path_type=Path)
-
-cache_option = click.option(
-    "--cache",
-    type=_FOLDER,
-    envvar="ABAW_CACHE",
-    default=Path("features"),
-    show_default=True,
-    help="Folder of the feature cache; or set ABAW_CACHE.",
-)
-set_option = click.option(
-    "--set",
-    "settings",
-    metavar="KEY=VALUE",
-    multiple=True,
-    help="One setting; may be given several times.",
-)
-quiet_option = click.option("--quiet", "-q", is_flag=True, help="No progress bar.")
-
-
-@click.group(cls=_Group, context_settings=_HELP)
+@click.group(cls=Group, context_settings=HELP)
 @click.version_option(__version__, prog_name="abaw")
 def main() -> None:
     """Facial affect in video: extract embeddings once, train many temporal models.
@@ -63,8 +29,11 @@ def main() -> None:
     """
 
 
+main.add_command(cache_commands, "cache")
+
+
 @main.command()
-@click.argument("out", type=_FOLDER)
+@click.argument("out", type=FOLDER)
 @click.option("--preset", default="default", show_default=True, help="demo, default or bench.")
 @click.option("--seed", type=int, default=None, help="Another seed draws another data set.")
 @set_option
@@ -81,7 +50,7 @@ def sample(out: Path, preset: str, seed: int | None, settings: tuple[str, ...]) 
 
 
 @main.command()
-@click.argument("trees", type=_ANY, nargs=-1, required=True, metavar="FRAMES...")
+@click.argument("trees", type=ANY, nargs=-1, required=True, metavar="FRAMES...")
 @click.option("--backbone", help="A name from `abaw backbones`, timm/NAME or FILE.py:FUNCTION.")
 @click.option("--weights", help="FILE, pretrained, random:SEED, own, none or a hub id; no default.")
 @click.option("--name", help="Name of the embedding; by default the backbone's.")
@@ -99,7 +68,7 @@ def sample(out: Path, preset: str, seed: int | None, settings: tuple[str, ...]) 
     help="Keys that the weights may have besides the network's.",
 )
 @set_option
-@click.option("--config", type=_FILE, help="embeddings.yaml: several embeddings in one pass.")
+@click.option("--config", type=FILE, help="embeddings.yaml: several embeddings in one pass.")
 @click.option("--only", multiple=True, help="Only this embedding of --config; repeatable.")
 @cache_option
 @click.option(
@@ -204,11 +173,11 @@ def backbones() -> None:
 
 
 @main.command()
-@click.argument("folder", type=_FOLDER, required=False)
-@click.option("--train", type=_FILE, help="Annotation file of the training split.")
-@click.option("--val", type=_FILE, help="Annotation file of the validation split.")
-@click.option("--test", type=_FILE, help="List of the test split.")
-@click.option("--frames", type=_FOLDER, multiple=True, help="Frame tree: find missing crops.")
+@click.argument("folder", type=FOLDER, required=False)
+@click.option("--train", type=FILE, help="Annotation file of the training split.")
+@click.option("--val", type=FILE, help="Annotation file of the validation split.")
+@click.option("--test", type=FILE, help="List of the test split.")
+@click.option("--frames", type=FOLDER, multiple=True, help="Frame tree: find missing crops.")
 @click.option("--name", default="labels", show_default=True, help="labels or labels-NAME.")
 @cache_option
 def labels(
@@ -233,44 +202,17 @@ def labels(
     click.echo(import_annotations(cache, name, folder, train, val, test, frames))
 
 
-@main.group(cls=_Group)
-def cache() -> None:
-    """Look at the feature cache.
-
-    \b
-    Example:
-      abaw cache info
-    """
-
-
-@cache.command()
-@click.argument("names", nargs=-1)
-@cache_option
-@click.option("--json", "as_json", is_flag=True, help="All of it, for programs.")
-def info(names: tuple[str, ...], cache: Path, as_json: bool) -> None:
-    """Say what the cache holds: videos, frames, weights, licence, fingerprint, versions.
-
-    \b
-    Example:
-      abaw cache info densenet121
-    """
-    from .cache import describe_cache
-
-    description = describe_cache(cache, names)
-    click.echo(json.dumps(description.facts, indent=2) if as_json else description.text())
-
-
 @main.command("temporal-train")
 @click.argument("features", metavar="A+B")
 @click.option("--encoder", help="Temporal encoder, e.g. gru.")
 @click.option("--framework", help="Multi-task framework, e.g. se.")
 @click.option("--seed", type=int, help="Seed of the model.")
 @click.option("--labels", help="Name of the labels store.")
-@click.option("--config", type=_FILE, help="YAML file with settings of the run.")
+@click.option("--config", type=FILE, help="YAML file with settings of the run.")
 @set_option
-@click.option("--run", "run_dir", type=_FOLDER, help="Folder of the run; by default auto-named.")
+@click.option("--run", "run_dir", type=FOLDER, help="Folder of the run; by default auto-named.")
 @click.option(
-    "--out", type=_FOLDER, default=Path("runs"), show_default=True, help="Where auto-named runs go."
+    "--out", type=FOLDER, default=Path("runs"), show_default=True, help="Where auto-named runs go."
 )
 @cache_option
 @quiet_option
@@ -299,10 +241,10 @@ def temporal_train(
 
 
 @main.command("temporal-predict")
-@click.argument("run", type=_FOLDER)
+@click.argument("run", type=FOLDER)
 @click.option("--split", type=click.Choice(["train", "val", "test"]), required=True)
-@click.option("--out", type=_FILE, required=True, help="The prediction table to write (CSV).")
-@click.option("--list", "list_path", type=_FILE, help="Other test list than the labels store's.")
+@click.option("--out", type=FILE, required=True, help="The prediction table to write (CSV).")
+@click.option("--list", "list_path", type=FILE, help="Other test list than the labels store's.")
 @cache_option
 def temporal_predict(run: Path, split: str, out: Path, list_path: Path | None, cache: Path) -> None:
     """Predict every frame that a split lists, with the best model of a run.
@@ -317,8 +259,8 @@ def temporal_predict(run: Path, split: str, out: Path, list_path: Path | None, c
 
 
 @main.command()
-@click.argument("predictions", type=_FILE)
-@click.argument("annotations", type=_ANY, required=False)
+@click.argument("predictions", type=FILE)
+@click.argument("annotations", type=ANY, required=False)
 @click.option("--split", default="val", show_default=True, help="Split of a labels store.")
 @cache_option
 @click.option("--json", "as_json", is_flag=True, help="All figures with all digits.")
@@ -340,7 +282,7 @@ def score(
 
 
 @main.command()
-@click.argument("runs", type=_FOLDER, nargs=-1, required=True, metavar="RUNS...")
+@click.argument("runs", type=FOLDER, nargs=-1, required=True, metavar="RUNS...")
 @cache_option
 def report(runs: tuple[Path, ...], cache: Path) -> None:
     """Print the scores of many runs as a table, under the constant predictor.

@@ -159,6 +159,9 @@ def check_tree(tree: Tree) -> None:
             f"frame number, but it is {embedding.shape} {embedding.dtype}; restore it from a copy"
         )
         raise CorruptStoreError(message)
+    if "time" in tree.rows and tree.rows["time"].shape[0] != n_rows:
+        message = f"{where} must hold {n_rows} of time, but holds {tree.rows['time'].shape[0]}"
+        raise CorruptStoreError(message)
     _check_lengths(arrays, "index/id", "index/", where)
     _check_lengths(arrays, "report/video", "report/", where)
     start, length = arrays["index/start"], arrays["index/length"]

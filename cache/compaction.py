@@ -12,6 +12,7 @@ from .catalog import Catalog
 from .errors import CorruptStoreError
 from .index import EntryValues, StoreHead, write_index, write_rows_room
 from .lock import compaction_lock
+from .loss import LossMeter
 from .schema import HASH_MODULUS, Array
 from .versions import Entry, newest, newest_complete
 
@@ -26,6 +27,7 @@ def compact(
     *,
     drop: Collection[str] = (),
     wait: bool = True,
+    break_lock: bool = False,
 ) -> bool:
     """Replace the trees of a store by one; returns whether that was done.
 
@@ -39,12 +41,14 @@ def compact(
         drop: ids of videos to leave out. A kill after the new tree is in place and before the old
             parts are gone can leave them visible; dropping them again then ends it.
         wait: if another process compacts the store, wait for it; else return False.
+        break_lock: take the lock from whoever holds it.
 
     Raises:
+        LockedError: a process of another host holds the lock.
         CorruptStoreError: rows do not have their checksum; nothing is changed.
     """
     folder = backend.parts_folder(store)
-    with compaction_lock(folder, wait=wait) as is_ours:
+    with compaction_lock(folder, wait=wait, break_lock=break_lock) as is_ours:
         if not is_ours:
             return False
         parts = backend.list_parts(store)
@@ -77,22 +81,33 @@ def _write_all(
             plan.extend((video, [piece]) for piece in pieces)
         versions[video] = {entry.version for entry in (*(whole or ()), *pieces)}
     n_rows = sum(catalog.n_rows(entry.tree, entry.row) for _, chain in plan for entry in chain)
-    write_rows_room(writer, head.spec, n_rows)
+    has_time = any("time" in tree.rows for tree in catalog.trees)
+    write_rows_room(writer, head.spec, n_rows, has_time=has_time)
+    meter = LossMeter(head.spec)
     done: list[EntryValues] = []
     start = 0
     for video, chain in plan:
-        values = _copy_rows(writer, catalog, video, chain, start)
+        values = _copy_rows(writer, catalog, video, chain, start, meter, has_time=has_time)
         start += values.length
         done.append(values)
-    write_index(writer, head, done, catalog.report(versions))
+    report = catalog.report(versions)
+    write_index(writer, head, done, report, loss=meter.loss(), has_time=has_time)
 
 
 def _copy_rows(
-    writer: TreeWriter, catalog: Catalog, video: str, chain: list[Entry], start: int
+    writer: TreeWriter,
+    catalog: Catalog,
+    video: str,
+    chain: list[Entry],
+    start: int,
+    meter: LossMeter,
+    *,
+    has_time: bool,
 ) -> EntryValues:
     """Copy the rows of one entry-to-be, its pieces checked, and return its index values."""
     whole = xxhash.xxh3_64()
     frames: list[Array] = []
+    times: list[Array] = []
     for entry in chain:
         tree = catalog.trees[entry.tree]
         own = xxhash.xxh3_64()
@@ -103,8 +118,14 @@ def _copy_rows(
             own.update(raw)
             whole.update(raw)
             writer.append_rows("embedding", block)
+            meter.add(block)
         frames.append(tree.rows["frame"][first:stop])
         own.update(frames[-1].tobytes())
+        if "time" in tree.rows:
+            times.append(tree.rows["time"][first:stop])
+            own.update(times[-1].tobytes())
+        else:
+            times.append(np.full(stop - first, np.nan))
         if own.intdigest() != int(tree.arrays["index/checksum"][entry.row]):
             message = (
                 f"the rows of video {video!r} in {tree.path} must have the checksum "
@@ -119,6 +140,10 @@ def _copy_rows(
         raise CorruptStoreError(message)
     whole.update(frame.tobytes())
     writer.append_rows("frame", frame)
+    if has_time:
+        time = np.concatenate(times)
+        whole.update(time.tobytes())
+        writer.append_rows("time", time)
     pieces = [catalog.piece(entry) for entry in chain]
     return EntryValues(
         video=video,

@@ -23,6 +23,10 @@ class FormatVersionError(CacheError):
     """The store was written by a newer version of this package."""
 
 
+class LockedError(CacheError):
+    """Another process may be compacting the store, and cannot be seen from here."""
+
+
 class CorruptStoreError(CacheError):
     """The bytes of a store are not what its format says."""
 

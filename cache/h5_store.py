@@ -32,6 +32,7 @@ from .backend import (
     temporary_path,
 )
 from .errors import CorruptStoreError
+from .lock import lock_files
 from .schema import Array, Element, elements_of
 
 _ALIGNMENT = 4096
@@ -204,9 +205,12 @@ class H5Backend:
     def tidy(self, store: Path) -> None:
         """Remove the parts folder if it holds nothing but the lock."""
         folder = self.parts_folder(store)
-        if folder.is_dir() and {path.name for path in folder.iterdir()} <= {"lock"}:
-            with suppress(FileNotFoundError):
-                (folder / "lock").unlink()
+        if not folder.is_dir():
+            return
+        locks = lock_files(folder)
+        if set(folder.iterdir()) <= set(locks.values()):
+            for path in locks.values():  # the one that counts comes last
+                path.unlink(missing_ok=True)
             with suppress(OSError):  # another writer has just begun a part there
                 folder.rmdir()
 
@@ -245,5 +249,5 @@ def _map_element(
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - whatever HDF5 holds
-    """Return an attribute as JSON has it: a NumPy number becomes a Python number."""
-    return value.item() if isinstance(value, np.generic) else value
+    """Return an attribute as JSON has it: NumPy's numbers and arrays become Python's."""
+    return value.tolist() if isinstance(value, np.generic | np.ndarray) else value

@@ -1,50 +1,213 @@
-"""The one lock there is: two compactions of a store follow each other."""
+"""The one lock there is: two compactions of a store follow each other.
 
-import fcntl
+The lock is a file in the folder of parts, `lock-1`, `lock-2` and so on; the highest number counts.
+It names the process that holds it, or says that nobody does. Whoever finds it free, or its process
+dead, makes the next number, which the file system gives to one only. The highest number is never
+removed while it counts, so a process that judged an older one cannot win by it. Nothing relies on
+`flock`, which network file systems have in many forms.
+"""
+
+import json
 import os
+import re
+import socket
+import subprocess
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Final, Self
 
-from .errors import CacheError
+from .backend import temporary_path
+from .errors import CacheError, LockedError
+
+LOCK_NAME: Final = re.compile(r"lock-(\d+)\Z")
+_FREE: Final = "{}"
+_POLL_SECONDS: Final = 0.05
+
+
+@dataclass(frozen=True)
+class Owner:
+    """A process as other processes can find it."""
+
+    host: str
+    pid: int
+    start: str
+    """When it began, as the system tells it: another process can get its number later."""
+    boot: str
+    """Of the system: after a restart nothing is alive."""
+    namespace: str
+    """Containers of one host name may number their processes apart."""
+
+    @classmethod
+    def this_process(cls) -> Self:
+        """Return the process that calls."""
+        pid = os.getpid()
+        return cls(socket.gethostname(), pid, _start_of(pid) or "", _boot(), _namespace())
+
+    @classmethod
+    def from_text(cls, text: str) -> Self | None:
+        """Return the process that a lock names; None if it names none that can be understood."""
+        try:
+            value = json.loads(text)
+            return cls(**{**value, "pid": int(value["pid"])})
+        except (ValueError, TypeError, KeyError):
+            return None
+
+    def is_alive(self) -> bool | None:
+        """Return whether the process runs; None if that cannot be told from here."""
+        if (self.host, self.namespace) != (socket.gethostname(), _namespace()):
+            return None
+        return self.boot == _boot() and self.start == _start_of(self.pid)
+
+
+def _start_of(pid: int) -> str | None:
+    """Return when a process began, or None if there is none of this number."""
+    stat = Path(f"/proc/{pid}/stat")
+    if Path("/proc/self/stat").exists():
+        try:
+            # The name in brackets may hold anything; the 20th field after it is the time.
+            return stat.read_text().rpartition(")")[2].split()[19]
+        except (FileNotFoundError, ProcessLookupError):
+            return None
+    found = subprocess.run(
+        ["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False
+    )
+    return found.stdout.strip() or None
+
+
+def _boot() -> str:
+    """Return what differs from one start of the system to the next, as far as it tells."""
+    path = Path("/proc/sys/kernel/random/boot_id")
+    return path.read_text().strip() if path.exists() else ""
+
+
+def _namespace() -> str:
+    path = Path("/proc/self/ns/pid")
+    return path.readlink().name if path.is_symlink() else ""
 
 
 @contextmanager
-def compaction_lock(folder: Path, *, wait: bool) -> Iterator[bool]:
-    """Hold the file `folder`/lock; yields False if it is taken and `wait` is False.
+def compaction_lock(folder: Path, *, wait: bool, break_lock: bool = False) -> Iterator[bool]:
+    """Hold the lock of the store whose parts lie in `folder`.
 
-    The system lets go of the lock of a process that ends. The holder may remove the file, so a
-    lock counts only if the file still has its name.
+    Yields False if it is held and `wait` is False.
+
+    Args:
+        folder: made if it is not there.
+        wait: for a living process of this host to let go.
+        break_lock: take it from whoever holds it.
 
     Raises:
-        CacheError: the file system has no locks.
+        LockedError: with `wait`, a process of another host holds it, which may be alive or not.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "lock"
+    while (number := _taken(folder, break_lock=break_lock)) is None:
+        if not wait:
+            yield False
+            return
+        time.sleep(_POLL_SECONDS)
+    try:
+        yield True
+    finally:
+        _let_go(folder, number)
+
+
+def lock_files(folder: Path) -> dict[int, Path]:
+    """Return number -> file of a folder's locks, rising."""
+    try:
+        names = {path: LOCK_NAME.match(path.name) for path in folder.iterdir()}
+    except FileNotFoundError:
+        return {}
+    return dict(sorted((int(found[1]), path) for path, found in names.items() if found))
+
+
+def _taken(folder: Path, *, break_lock: bool) -> int | None:
+    """Return the number of the lock that is now ours, or None if a living process has it."""
     while True:
-        try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        except FileNotFoundError:
-            folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        last, path = max(lock_files(folder).items(), default=(0, None))
+        judged = _text(path)
+        if not break_lock and judged is not None and path is not None and _is_held(path, judged):
+            return None
+        mine = folder / f"lock-{last + 1}"
+        if not _made(mine):
             continue
-        try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            except BlockingIOError:
-                yield False
-                return
-            except OSError as error:
-                message = (
-                    f"compaction needs a file system with locks, but {path} cannot be locked "
-                    f"({error.strerror}); the parts are safe and readable as they are"
-                )
-                raise CacheError(message) from error
-            try:
-                is_current = os.path.samestat(os.fstat(descriptor), path.stat())
-            except FileNotFoundError:
-                is_current = False
-            if is_current:
-                yield True
-                return
-        finally:
-            os.close(descriptor)
+        others = lock_files(folder)
+        if max(others, default=0) == last + 1 and _text(path) == judged:
+            for number, other in others.items():
+                if number <= last:
+                    other.unlink(missing_ok=True)
+            return last + 1
+        # Another process was quicker: it has a higher number, or what was judged is another lock.
+        mine.unlink(missing_ok=True)
+
+
+def _text(path: Path | None) -> str | None:
+    """Return what a lock says, or None if there is none."""
+    if path is None:
+        return None
+    try:
+        return path.read_text()
+    except FileNotFoundError:
+        return None
+
+
+def _is_held(path: Path, text: str) -> bool:
+    """Return whether a living process of this host holds a lock that says `text`.
+
+    Raises:
+        LockedError: a process holds it that cannot be seen from here.
+    """
+    if text == _FREE:
+        return False
+    owner = Owner.from_text(text)
+    is_alive = owner.is_alive() if owner else None
+    if is_alive is None:
+        who = f"process {owner.pid} of {owner.host}" if owner else f"an unknown process ({text!r})"
+        message = (
+            f"{path.parent} must not be compacted by two processes, but {who} holds {path.name}, "
+            f"which cannot be looked at from {socket.gethostname()}; wait for it, or if it is gone "
+            f"add --break-lock (the parts are safe and readable as they are)"
+        )
+        raise LockedError(message)
+    return is_alive
+
+
+def _made(path: Path) -> bool:
+    """Make a lock of this process, whole at once; False if the number is taken."""
+    temporary = temporary_path(path)
+    try:
+        _write(temporary, json.dumps(asdict(Owner.this_process())))
+        # Like O_EXCL: it fails where the name is taken, on every file system with links.
+        os.link(temporary, path)
+    except (FileExistsError, FileNotFoundError):
+        return False
+    except OSError as error:
+        message = (
+            f"compaction needs a file system that links files, but {path} cannot be made "
+            f"({error.strerror}); the parts are safe and readable as they are"
+        )
+        raise CacheError(message) from error
+    finally:
+        with suppress(FileNotFoundError):
+            temporary.unlink()
+    return True
+
+
+def _let_go(folder: Path, number: int) -> None:
+    """Say that nobody holds the lock; nothing is left to say where its folder was removed."""
+    path = folder / f"lock-{number}"
+    temporary = temporary_path(path)
+    with suppress(FileNotFoundError):
+        if not path.exists():
+            return
+        _write(temporary, _FREE)
+        temporary.replace(path)
+
+
+def _write(path: Path, text: str) -> None:
+    with path.open("xb") as stream:
+        stream.write(text.encode())
+        stream.flush()
+        os.fsync(stream.fileno())

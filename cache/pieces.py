@@ -1,11 +1,14 @@
-"""What a writer was given and has not committed yet."""
+"""What a writer was given and has not committed yet, and how it becomes a part."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .schema import HASH_MODULUS, Array
+from .backend import TreeWriter
+from .index import EntryValues, StoreHead, write_index, write_rows_room
+from .schema import HASH_MODULUS, Array, rows_checksum
 from .versions import Failure, Piece
 
 
@@ -24,6 +27,8 @@ class BufferedPiece:
     frame: list[NDArray[np.int32]]
     embedding: list[Array]
     failures: list[Failure] = field(default_factory=list)
+    time: list[NDArray[np.float64]] = field(default_factory=list)
+    """As many blocks as `frame`, or none."""
 
     @property
     def piece(self) -> Piece:
@@ -35,8 +40,11 @@ class BufferedPiece:
     def continues_with(self, other: "BufferedPiece") -> bool:
         """Return whether `other` begins where this one ends."""
         return (
-            (self.video, self.version, self.source_total, self.precision)
-            == (other.video, other.version, other.source_total, other.precision)
+            (self.video, self.version, self.source_total, self.precision, bool(self.time))
+            == (
+                *(other.video, other.version, other.source_total, other.precision),
+                bool(other.time),
+            )
             and self.source_start + self.source_length == other.source_start
         )  # fmt: skip
 
@@ -48,3 +56,43 @@ class BufferedPiece:
         self.frame += other.frame
         self.embedding += other.embedding
         self.failures += other.failures
+        self.time += other.time
+
+
+def write_pieces(writer: TreeWriter, head: StoreHead, pieces: Sequence[BufferedPiece]) -> None:
+    """Write pieces as a tree, in their order; frames without a time get NaN if others have one."""
+    has_time = any(piece.time for piece in pieces)
+    n_rows = sum(len(block) for piece in pieces for block in piece.frame)
+    write_rows_room(writer, head.spec, n_rows, has_time=has_time)
+    entries: list[EntryValues] = []
+    start = 0
+    for piece in pieces:
+        times = piece.time or [np.full(len(block), np.nan) for block in piece.frame]
+        blocks = {"embedding": piece.embedding, "frame": piece.frame}
+        blocks |= {"time": times} if has_time else {}
+        for name, arrays in blocks.items():
+            for block in arrays:
+                writer.append_rows(name, block)
+        length = sum(map(len, piece.frame))
+        entries.append(
+            EntryValues(
+                video=piece.video,
+                start=start,
+                length=length,
+                version=piece.version,
+                source_start=piece.source_start,
+                source_length=piece.source_length,
+                source_total=piece.source_total,
+                input_hash=piece.input_hash,
+                stat_hash=piece.stat_hash,
+                precision=piece.precision,
+                checksum=rows_checksum(*blocks.values()),
+            )
+        )
+        start += length
+    report = sorted(
+        (failure.video, piece.version, failure.frame, failure.reason)
+        for piece in pieces
+        for failure in piece.failures
+    )
+    write_index(writer, head, entries, report, has_time=has_time)

@@ -3,6 +3,8 @@
 `cache/README.md` is the same thing in prose.
 """
 
+import itertools
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -38,6 +40,8 @@ class Element:
     """Length of the second axis; 0 stands for any length of at least 1, None for a 1-D array."""
     is_rows: bool = False
     """One row a frame: read by mapping, not loaded."""
+    is_optional: bool = False
+    """There only if the root attribute `optional` names it."""
 
     def check(self, name: str, dtype: "np.dtype[Any]", shape: tuple[int, ...], where: Path) -> None:
         """Raise CorruptStoreError unless an array of this type and shape may be this element."""
@@ -63,6 +67,7 @@ def pool_elements(name: str) -> dict[str, Element]:
 EMBEDDING_ELEMENTS: Final[Mapping[str, Element]] = {
     "embedding": Element(("<f2", "<f4"), columns=0, is_rows=True),
     "frame": Element(("<i4",), is_rows=True),
+    "time": Element(("<f8",), is_rows=True, is_optional=True),
     **pool_elements("index/id"),
     "index/start": Element(("<i8",)),
     "index/length": Element(("<i8",)),
@@ -129,7 +134,25 @@ def elements_of(attributes: Mapping[str, Any], where: Path) -> Mapping[str, Elem
             f"{FORMAT_VERSION[kind]}; update abaw"
         )
         raise FormatVersionError(message)
-    return ELEMENTS[kind]
+    named = _optional(attributes, where)
+    return {
+        name: element
+        for name, element in ELEMENTS[kind].items()
+        if not element.is_optional or name in named
+    }
+
+
+def _optional(attributes: Mapping[str, Any], where: Path) -> set[str]:
+    """Return the optional elements that a tree says it holds."""
+    text = attributes.get("optional", "[]")
+    try:
+        names = json.loads(str(text))
+    except json.JSONDecodeError:
+        names = None
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        message = f"{where} must have a JSON list of names as its attribute optional, not {text!r}"
+        raise CorruptStoreError(message)
+    return set(names)
 
 
 def pack(texts: Iterable[str]) -> tuple[Array, Array]:
@@ -214,15 +237,18 @@ def check_index_checksum(
         raise CorruptStoreError(message)
 
 
-def rows_checksum(embedding: Sequence[Array], frame: Sequence[Array]) -> int:
-    """Return the checksum of an index entry's rows: all embeddings, then all frame numbers.
+def rows_checksum(
+    embedding: Iterable[Array], frame: Iterable[Array], time: Iterable[Array] = ()
+) -> int:
+    """Return the checksum of an index entry's rows: all embeddings, frame numbers, then times.
 
     Args:
         embedding: pieces of shape (n, D), as stored, in order.
         frame: pieces of shape (n,), int32, in order.
+        time: pieces of shape (n,), float64, in order; none if the tree holds no times.
     """
     digest = xxhash.xxh3_64()
-    for array in (*embedding, *frame):
+    for array in itertools.chain(embedding, frame, time):
         if array.size:
             digest.update(np.ascontiguousarray(array).view(np.uint8).data)
     return digest.intdigest()

@@ -1,7 +1,7 @@
 """Reads a store of embeddings."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -37,7 +37,8 @@ class VideoRecord:
     source_total: int
     """Number of source frames, readable or not."""
     time: NDArray[np.float64] | None = None
-    """(n,) presentation times in seconds; None, as format version 1 stores none."""
+    """(n,) presentation times in seconds, NaN where the source had none; None if it had none at
+    all. Read-only."""
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -66,10 +67,17 @@ class EmbeddingStore(Mapping[str, VideoRecord]):
         self.run_settings: dict[str, Any] = json.loads(trees[0].attributes["run_settings"])
         catalog = Catalog(trees)
         self._trees: list[Tree] | None = trees
+        self._precisions = [tree_precisions(tree) for tree in trees]
+        self._has_time = any("time" in tree.rows for tree in trees)
+        self.loss: dict[str, Any] | None = json.loads(trees[0].attributes.get("loss", "null"))
+        """What the stored type can have lost, see `DtypeLoss`; None if nothing, or not compacted.
+        """
         self._rows = catalog.sorted_rows
         self._places: dict[str, list[tuple[int, int]]] = {}
         if self._rows is not None:
             videos, lengths = tuple(self._rows), trees[0].arrays["index/length"]
+            self._starts: list[int] = trees[0].arrays["index/start"].tolist()
+            self._lengths: list[int] = lengths.tolist()
             versions = dict(
                 zip(videos, zip(trees[0].arrays["index/version"].tolist()), strict=True)
             )
@@ -105,7 +113,7 @@ class EmbeddingStore(Mapping[str, VideoRecord]):
                 f"`abaw extract` for it, or leave it out"
             )
             raise VideoMissingError(message) from None
-        embeddings, frames, precisions = [], [], set()
+        embeddings, frames, times, precisions = [], [], [], set()
         input_hash = 0
         for number, row in places:
             tree = self._trees[number]
@@ -113,19 +121,61 @@ class EmbeddingStore(Mapping[str, VideoRecord]):
             stop = first + int(tree.arrays["index/length"][row])
             embeddings.append(tree.rows["embedding"][first:stop])
             frames.append(tree.rows["frame"][first:stop])
+            times.append(tree.rows["time"][first:stop] if "time" in tree.rows else None)
             input_hash += join_hash(tree.arrays["index/input_hash"][row])
             code = int(tree.arrays["index/precision"][row])
-            precisions.update(tree_precisions(tree)[code].split("+"))
+            precisions.update(self._precisions[number][code].split("+"))
         last = self._trees[places[-1][0]].arrays, places[-1][1]
         return VideoRecord(
             video=video,
             embedding=_joined(embeddings),
             frame=_joined(frames),
+            time=_times(times, embeddings) if self._has_time else None,
             version=int(last[0]["index/version"][last[1]]),
             input_hash=input_hash % HASH_MODULUS,
             precision="+".join(sorted(precisions)),
             source_total=int(last[0]["index/source_total"][last[1]]),
         )
+
+    def read(
+        self, videos: Iterable[str], frames: Iterable[slice] | None = None
+    ) -> list[tuple[Array, NDArray[np.int32]]]:
+        """Return (embedding, frame) of videos or of segments of them, in the order asked for.
+
+        The quickest way to many segments: the arrays are views of the mapped file wherever the
+        segment lies in one piece.
+
+        Args:
+            videos: their ids; one may be there many times.
+            frames: for each of them a cut by position, half-open, counted among the frames that
+                have an embedding; cuts are bounded by the video as Python's slices are. None
+                reads whole videos.
+
+        Returns:
+            Of each: embeddings (n, D), read-only, and frame numbers (n,), int32, read-only.
+
+        Raises:
+            VideoMissingError: there is no such video.
+            ValueError: videos and frames are not of one length, or a cut has a step.
+        """
+        if frames is None:
+            records = [self[video] for video in videos]
+            return [(record.embedding, record.frame) for record in records]
+        return [self._segment(video, cut) for video, cut in zip(videos, frames, strict=True)]
+
+    def _segment(self, video: str, cut: slice) -> tuple[Array, NDArray[np.int32]]:
+        if cut.step not in (None, 1):
+            message = f"a cut of {video!r} must have no step, but got {cut}"
+            raise ValueError(message)
+        row = None if self._rows is None else self._rows.get(video)
+        if row is None or self._trees is None:
+            record = self[video]
+            return record.embedding[cut], record.frame[cut]
+        first, length = self._starts[row], self._lengths[row]
+        begin, end, _ = cut.indices(length)
+        rows = self._trees[0].rows
+        at = slice(first + begin, first + max(begin, end))
+        return rows["embedding"][at], rows["frame"][at]
 
     def __contains__(self, video: object) -> bool:
         return video in (self._places if self._rows is None else self._rows)
@@ -189,6 +239,13 @@ def open_store(path: Path | str) -> EmbeddingStore | LabelStore:
     if trees[0].attributes["format"] == LABELS:
         return LabelStore(store, backend.name, trees[0])
     return EmbeddingStore(backend, store, trees)
+
+
+def _times(found: list[Array | None], embeddings: list[Array]) -> NDArray[np.float64] | None:
+    """Return the times of a video, if any of its frames has one."""
+    pairs = zip(found, embeddings, strict=True)
+    times = _joined([np.full(len(rows), np.nan) if one is None else one for one, rows in pairs])
+    return None if np.isnan(times).all() else times
 
 
 def _joined(arrays: list[Array]) -> Array:

@@ -1,10 +1,9 @@
 """Writes a store of embeddings: parts while it runs, one file or group at the end."""
 
-import json
-import time
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from time import monotonic
 from types import TracebackType
 from typing import Any, Self
 
@@ -17,11 +16,12 @@ from .backend import Backend, new_part_name, read_trees, remove_abandoned
 from .catalog import Catalog, tree_spec
 from .compaction import compact
 from .errors import CacheError
-from .index import EntryValues, StoreHead, write_index, write_rows_room
+from .index import StoreHead, write_index, write_rows_room
 from .locate import backend_of, check_free
-from .pieces import BufferedPiece
+from .loss import LossWatch
+from .pieces import BufferedPiece, write_pieces
 from .room import room_needed
-from .schema import HASH_MODULUS, rows_checksum
+from .schema import HASH_MODULUS
 from .spec import EmbeddingSpec
 from .versions import Entry, Failure, Piece, VideoState, newest
 
@@ -57,6 +57,8 @@ class StoreWriter:
         self._added: dict[str, list[tuple[int, int, Piece]]] = {}
         self._is_open = True
         self._catalog = Catalog(read_trees(backend, path, map_rows=False))
+        n_stored = sum(tree.rows["frame"].shape[0] for tree in self._catalog.trees)
+        self._losses = LossWatch(head.spec, n_stored)
 
     @classmethod
     def open(
@@ -104,11 +106,7 @@ class StoreWriter:
                 message = f"{path} must be a store of embeddings, but holds labels; rename it"
                 raise CacheError(message)
             check_same_spec(path, tree_spec(tree), spec)
-        stored = StoreHead(
-            spec,
-            json.loads(trees[0].attributes["provenance"]),
-            json.loads(trees[0].attributes["run_settings"]),
-        )
+        stored = StoreHead.of_tree(trees[0], spec)
         return cls(backend, path, stored, commit_every=commit_every, max_part_bytes=max_part_bytes)
 
     @property
@@ -169,6 +167,7 @@ class StoreWriter:
         input_hash: int,
         stat_hash: int,
         precision: str,
+        time: NDArray[np.float64] | None = None,
     ) -> None:
         """Add a range of a video's source frames; it is committed some time later.
 
@@ -184,9 +183,12 @@ class StoreWriter:
             input_hash: sum of the hashes of the range's frames' contents, modulo 2**128.
             stat_hash: sum of the hashes of their sizes and times, modulo 2**128.
             precision: what it was computed in, `fp32`, `bf16` or `fp16`.
+            time: presentation times of the readable frames in seconds, shape (n,), where the
+                source has them.
 
         Raises:
-            CacheError: an embedding is not finite, or does not fit float16.
+            CacheError: an embedding is not finite, or does not fit float16; or, when it is
+                committed, float16 loses too much of a dimension, see `loss`.
             VideoIdError: the id is unsafe.
             ValueError: ranges, shapes or counts contradict each other.
         """
@@ -208,7 +210,11 @@ class StoreWriter:
             if not 0 <= value < HASH_MODULUS:
                 message = f"{name} of {video!r} must be in [0, 2**128), but is {value}"
                 raise ValueError(message)
+        if time is not None and (len(time) != len(frame) or not np.isfinite(time).all()):
+            message = f"times of {video!r} must be {len(frame)} finite numbers, but are {time}"
+            raise ValueError(message)
         stored = to_stored(video, frame, embedding, self.spec.dtype)
+        self._losses.add(video, embedding, stored)
         new = BufferedPiece(
             video=video,
             version=version,
@@ -221,9 +227,10 @@ class StoreWriter:
             frame=[frame.astype("<i4")],
             embedding=[stored],
             failures=list(failures),
+            time=[] if time is None else [np.asarray(time, "<f8")],
         )
         if not self._buffer:
-            self._buffer_since = time.monotonic()
+            self._buffer_since = monotonic()
         added = self._added.setdefault(video, [])
         last = self._buffer[-1] if self._buffer else None
         if last is not None and last.continues_with(new):
@@ -233,7 +240,7 @@ class StoreWriter:
             self._buffer.append(new)
             added.append((version, source_total, new.piece))
         self._buffer_bytes += stored.nbytes + 4 * len(frame)
-        is_late = time.monotonic() - self._buffer_since >= self._commit_every
+        is_late = monotonic() - self._buffer_since >= self._commit_every
         if is_late or self._buffer_bytes >= self._max_part_bytes:
             self.flush()
 
@@ -242,61 +249,33 @@ class StoreWriter:
         self._check_open()
         if not self._buffer:
             return
+        self._losses.check(self.path)
         parts = self._backend.list_parts(self.path)
         with (
             room_needed(self.path),
             self._backend.write_part(self.path, new_part_name(parts)) as writer,
         ):
-            n_rows = sum(len(block) for item in self._buffer for block in item.frame)
-            write_rows_room(writer, self.spec, n_rows)
-            entries: list[EntryValues] = []
-            start = 0
-            for item in self._buffer:
-                length = sum(map(len, item.frame))
-                for block in item.embedding:
-                    writer.append_rows("embedding", block)
-                for frame in item.frame:
-                    writer.append_rows("frame", frame)
-                entries.append(
-                    EntryValues(
-                        video=item.video,
-                        start=start,
-                        length=length,
-                        version=item.version,
-                        source_start=item.source_start,
-                        source_length=item.source_length,
-                        source_total=item.source_total,
-                        input_hash=item.input_hash,
-                        stat_hash=item.stat_hash,
-                        precision=item.precision,
-                        checksum=rows_checksum(item.embedding, item.frame),
-                    )
-                )
-                start += length
-            report = sorted(
-                (failure.video, item.version, failure.frame, failure.reason)
-                for item in self._buffer
-                for failure in item.failures
-            )
-            write_index(writer, self._head, entries, report)
+            write_pieces(writer, self._head, self._buffer)
         self._buffer.clear()
         self._buffer_bytes = 0
         if len(parts) + 1 >= MAX_PARTS:
             with room_needed(self.path):
                 compact(self._backend, self.path, self._head, wait=False)
 
-    def compact(self, *, drop: Collection[str] = ()) -> None:
+    def compact(self, *, drop: Collection[str] = (), break_lock: bool = False) -> None:
         """Commit, then make all parts of the store, other writers' too, one file or group.
 
         Args:
             drop: ids of videos that are left out.
+            break_lock: take the lock of compaction from whoever holds it.
 
         Raises:
+            LockedError: a process of another host holds the lock of compaction.
             CorruptStoreError: rows do not have their checksum; nothing is changed.
         """
         self.flush()
         with room_needed(self.path):
-            compact(self._backend, self.path, self._head, drop=drop)
+            compact(self._backend, self.path, self._head, drop=drop, break_lock=break_lock)
 
     def close(self) -> None:
         """Commit what was added and end; a second call does nothing."""

@@ -11,7 +11,10 @@ PACKAGES = ("core", "cache", "extract", "sample", "temporal")
 
 
 def module_names() -> list[str]:
-    files = [ROOT / "cli.py", *(path for name in PACKAGES for path in (ROOT / name).rglob("*.py"))]
+    files = [
+        *ROOT.glob("cli*.py"),
+        *(path for name in PACKAGES for path in (ROOT / name).rglob("*.py")),
+    ]
     names = [".".join(("abaw", *path.relative_to(ROOT).with_suffix("").parts)) for path in files]
     return sorted(name.removesuffix(".__init__") for name in names)
 

@@ -12,7 +12,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PARTS = ("core", "cache", "extract", "temporal", "sample")
-SHIPPED = ("pyproject.toml", "README.md", "LICENSE", "__init__.py", "__main__.py", "cli.py")
+MODULES = ("__init__.py", "__main__.py", "cli.py", "cli_cache.py", "cli_common.py")
+SHIPPED = ("pyproject.toml", "README.md", "LICENSE", *MODULES)
 
 
 @pytest.fixture
@@ -63,5 +64,5 @@ def test_the_wheel_holds_the_package_and_nothing_else(checkout: Path, tmp_path: 
     tops = {name.split("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"abaw"}
     inside = {name.split("/")[1] for name in names if name.startswith("abaw/")}
-    assert inside == {"__init__.py", "__main__.py", "cli.py", *PARTS}
+    assert inside == {*MODULES, *PARTS}
     assert "abaw/cache/README.md" in names

@@ -56,6 +56,6 @@ def test_one_process_compacts_at_a_time_and_a_dead_one_lets_go(tmp_path):
         holder.kill()
     with compaction_lock(tmp_path, wait=True) as is_ours:
         assert is_ours
-        (tmp_path / "lock").unlink()  # as the end of a compaction does
+        (tmp_path / "lock-2").unlink()  # as the end of a compaction does
     with compaction_lock(tmp_path, wait=False) as is_ours:
         assert is_ours

@@ -1,0 +1,43 @@
+"""What the commands share: a group that prints errors in one line, types and options."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .core.errors import AbawError
+
+
+class Group(click.Group):
+    """A group that prints an `AbawError` as one line; a bug keeps its traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401
+        """Run the command that was asked for."""
+        try:
+            return super().invoke(ctx)
+        except AbawError as error:
+            click.echo(f"Error: {' '.join(str(error).split())}", err=True)
+            ctx.exit(error.exit_code)
+
+
+HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+FOLDER = click.Path(path_type=Path, file_okay=False)
+FILE = click.Path(path_type=Path, dir_okay=False)
+ANY = click.Path(path_type=Path)
+
+cache_option = click.option(
+    "--cache",
+    type=FOLDER,
+    envvar="ABAW_CACHE",
+    default=Path("features"),
+    show_default=True,
+    help="Folder of the feature cache; or set ABAW_CACHE.",
+)
+set_option = click.option(
+    "--set",
+    "settings",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="One setting; may be given several times.",
+)
+quiet_option = click.option("--quiet", "-q", is_flag=True, help="No progress bar.")
