@@ -2,19 +2,21 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
-from .cli_common import Group, cache_option
+from .cli_common import ANY, Group, cache_option, quiet_option
 
 
 @click.group(cls=Group)
 def cache() -> None:
-    """Look at the feature cache.
+    """Look at the feature cache, check it, change its form.
 
     \b
     Example:
       abaw cache info
+      abaw cache verify
     """
 
 
@@ -33,3 +35,116 @@ def info(names: tuple[str, ...], cache: Path, as_json: bool) -> None:
 
     description = describe_cache(cache, names)
     click.echo(json.dumps(description.facts, indent=2) if as_json else description.text())
+
+
+@cache.command()
+@click.argument("names", nargs=-1)
+@cache_option
+@click.option("--repair", is_flag=True, help="Drop what is corrupt, for `abaw extract` to redo.")
+@click.option("--workers", type=click.IntRange(min=1), help="Threads that read.")
+@quiet_option
+def verify(
+    names: tuple[str, ...], cache: Path, repair: bool, workers: int | None, quiet: bool
+) -> None:
+    """Read every byte of stores and say what is wrong, by video.
+
+    \b
+    Example:
+      abaw cache verify
+      abaw cache verify mae_cms --repair
+    """
+    from .cache import list_stores, repair_store, verify_store
+
+    results = []
+    for name in names or list_stores(cache):
+        found = verify_store(cache / name, workers=workers, progress=not quiet)
+        click.echo(found.text())
+        if repair and not found.is_sound:
+            dropped = repair_store(cache / name, found)
+            click.echo(f"  repaired: {', '.join(dropped) or 'no video'} dropped; extract again")
+        else:
+            results.append(found)
+    for found in results:
+        found.raise_for_problems()
+
+
+@cache.command()
+@click.argument("name")
+@cache_option
+@click.option("--store", "backend", type=click.Choice(["hdf5", "zarr"]), help="The new form.")
+@click.option("--dtype", type=click.Choice(["float16", "float32"]), help="The new type.")
+@click.option("--name", "new_name", help="Write a copy of this name; by default it is replaced.")
+def convert(
+    name: str,
+    cache: Path,
+    backend: str | None,
+    dtype: Any,  # noqa: ANN401 - one of the choices
+    new_name: str | None,
+) -> None:
+    """Write a store in another form: HDF5 or Zarr, float16 or float32.
+
+    \b
+    Example:
+      abaw cache convert mae_cms --store zarr
+      abaw cache convert mae_cms --dtype float32 --name mae_cms32
+    """
+    from .cache import convert_store
+
+    click.echo(convert_store(cache / name, backend=backend, dtype=dtype, name=new_name))
+
+
+@cache.command()
+@click.argument("sources", nargs=-1, required=True, type=ANY, metavar="STORES...")
+@click.option("--name", required=True, help="The store that they become; may exist already.")
+@click.option(
+    "--store", type=click.Choice(["hdf5", "zarr"]), default="hdf5", show_default=True, help="Form."
+)
+@cache_option
+def merge(sources: tuple[Path, ...], name: str, store: str, cache: Path) -> None:
+    """Bring stores of one embedding, made on several machines, together in one.
+
+    STORES are paths; they stay as they are.
+
+    \b
+    Example:
+      abaw cache merge /mnt/a/mae_cms.h5 /mnt/b/mae_cms.h5 --name mae_cms
+    """
+    from .cache import merge_stores, store_path
+
+    out = store_path(cache, name, store)
+    click.echo(f"{out}: {merge_stores(sources, out):,} videos")
+
+
+@cache.command()
+@click.argument("names", nargs=-1, required=True)
+@click.option("--video", "videos", multiple=True, help="Only this video; repeatable.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@cache_option
+def rm(names: tuple[str, ...], videos: tuple[str, ...], yes: bool, cache: Path) -> None:
+    """Remove stores, or videos of one store.
+
+    \b
+    Example:
+      abaw cache rm iresnet18
+      abaw cache rm mae_cms --video 12-24-1920x1080 --yes
+    """
+    from .cache import remove_named
+
+    what = f"{len(videos)} videos of {', '.join(names)}" if videos else ", ".join(names)
+    if not yes:
+        click.confirm(f"remove {what} from {cache}?", abort=True)
+    click.echo(remove_named(cache, names, videos))
+
+
+@cache.command()
+@cache_option
+def du(cache: Path) -> None:
+    """Say what stores take on the disk: files, parts, leftovers of writers that ended.
+
+    \b
+    Example:
+      abaw cache du
+    """
+    from .cache import usage_text
+
+    click.echo(usage_text(cache))

@@ -1,5 +1,6 @@
 """The contract between the stages: stores of embeddings and of labels. Works without torch."""
 
+from .convert import convert_store
 from .describe import CacheDescription, describe_cache
 from .errors import (
     CacheError,
@@ -12,9 +13,12 @@ from .errors import (
     VideoMissingError,
 )
 from .labels import SPLITS, LabelRecord, LabelStore, LabelTable, Split, write_labels
-from .locate import list_stores
+from .locate import list_stores, store_path
+from .merge import merge_stores
+from .remove import Usage, disk_usage, remove_named, remove_videos, usage_text
 from .spec import EmbeddingSpec
 from .store import EmbeddingStore, VideoRecord, open_store
+from .verify import Problem, Verification, repair_store, verify_store
 from .versions import Failure, Piece, VideoState
 from .writer import StoreWriter
 
@@ -33,15 +37,27 @@ __all__ = [
     "LabelTable",
     "LockedError",
     "Piece",
+    "Problem",
     "Split",
     "StoreExistsError",
     "StoreMissingError",
     "StoreWriter",
+    "Usage",
+    "Verification",
     "VideoMissingError",
     "VideoRecord",
     "VideoState",
+    "convert_store",
     "describe_cache",
+    "disk_usage",
     "list_stores",
+    "merge_stores",
     "open_store",
+    "remove_named",
+    "remove_videos",
+    "repair_store",
+    "store_path",
+    "usage_text",
+    "verify_store",
     "write_labels",
 ]

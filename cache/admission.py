@@ -13,10 +13,28 @@ from .spec import EmbeddingSpec
 from .versions import Failure
 
 
-def check_same_spec(path: Path, stored: EmbeddingSpec, asked: EmbeddingSpec) -> None:
-    """Raise FingerprintError, naming fields and both values, unless the specs are the same."""
+def check_same_spec(
+    path: Path, stored: EmbeddingSpec, asked: EmbeddingSpec, other: Path | None = None
+) -> None:
+    """Raise FingerprintError, naming fields and both values, unless the specs are the same.
+
+    Args:
+        path: of the store.
+        stored: its spec.
+        asked: the spec that it must have.
+        other: the store that `asked` comes from, if it is one.
+    """
     if stored.fingerprint == asked.fingerprint:
         return
+    if other is not None:
+        fields = "; ".join(
+            f"{name} is {mine!r} in {path.name} and {theirs!r} in {other.name}"
+            for name, mine, theirs in stored.differences(asked)
+        )
+        message = (
+            f"stores must hold one embedding to be merged, but {path} and {other} do not: {fields}"
+        )
+        raise FingerprintError(message)
     differing = "; ".join(
         f"{name} is {mine!r} in the store and {theirs!r} asked for"
         for name, mine, theirs in stored.differences(asked)

@@ -149,12 +149,13 @@ class LabelTable:
                 raise CorruptStoreError(message)
 
 
-def write_labels(path: Path | str, table: LabelTable) -> Path:
+def write_labels(path: Path | str, table: LabelTable, *, replaces: str | None = None) -> Path:
     """Write the labels store at `path`, whole or not at all, in place of an older one.
 
     Args:
         path: ends in .h5 or .zarr; the name starts with `labels`.
         table: what to store.
+        replaces: file name of the other form of the same store, which is about to be removed.
 
     Raises:
         CacheError: the name does not start with `labels`.
@@ -166,7 +167,8 @@ def write_labels(path: Path | str, table: LabelTable) -> Path:
     if not path.stem.startswith("labels"):
         message = f"the name of a labels store starts with 'labels', but got {path}; rename it"
         raise CacheError(message)
-    check_free(path)
+    if replaces is None:
+        check_free(path)
     table.check(path)
     arrays: dict[str, NDArray[Any]] = {}
     for name, element in LABEL_ELEMENTS.items():
@@ -181,6 +183,7 @@ def write_labels(path: Path | str, table: LabelTable) -> Path:
         "format_version": FORMAT_VERSION[LABELS],
         "fingerprint": table.fingerprint,
         "meta": canonical_json(table.meta),
+        **({"replaces": replaces} if replaces else {}),
     }
     attributes["checksum"] = index_checksum(attributes, arrays)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -222,7 +225,7 @@ class LabelStore(Mapping[str, LabelRecord]):
         self.path = path
         self.name = path.stem
         self.backend = backend
-        self.table = _read_table(tree)
+        self.table = read_table(tree)
         self.fingerprint = str(tree.attributes["fingerprint"])
         self._row_of = {video: row for row, video in enumerate(self.table.videos)}
 
@@ -296,7 +299,12 @@ class LabelStore(Mapping[str, LabelRecord]):
 _TABLE_FIELDS = frozenset(item.name for item in fields(LabelTable))
 
 
-def _read_table(tree: Tree) -> LabelTable:
+def read_table(tree: Tree) -> LabelTable:
+    """Return the labels of a tree, every value checked.
+
+    Raises:
+        CorruptStoreError: the tree contradicts itself.
+    """
     arrays = tree.arrays
     for name, array in arrays.items():
         if array.dtype == np.bool_ and array.size and int(array.view(np.uint8).max()) > 1:

@@ -27,6 +27,18 @@ def backend_of(path: Path) -> Backend:
     raise CacheError(message)
 
 
+def store_path(folder: Path, name: str, backend: str) -> Path:
+    """Return the path of a store in a cache: that which is there, else of the backend named.
+
+    Raises:
+        StoreExistsError: there are two of the name.
+    """
+    try:
+        return find_store(folder / name)[1]
+    except StoreMissingError:
+        return folder / f"{name}{next(b.suffix for b in BACKENDS if b.name == backend)}"
+
+
 def exists(backend: Backend, store: Path) -> bool:
     """Return whether there is a store of this backend at `store`, compacted or in parts."""
     # In this order: a compaction that ends in between removes parts after its tree is in place.
@@ -47,6 +59,8 @@ def find_store(path: Path) -> tuple[Backend, Path]:
         if exists(backend, stem.with_name(stem.name + backend.suffix))
     ]
     if len(found) > 1:
+        found = [item for item in found if not _is_replaced(item, found)]
+    if len(found) > 1:
         message = (
             f"a name must belong to one store, but both {found[0][1]} and {found[1][1]} exist; "
             f"remove one of them"
@@ -59,6 +73,20 @@ def find_store(path: Path) -> tuple[Backend, Path]:
     return found[0]
 
 
+def _is_replaced(one: tuple[Backend, Path], found: list[tuple[Backend, Path]]) -> bool:
+    """Return whether another store of the name says that it took the place of this one.
+
+    A conversion that was ended before it had removed the old form leaves both.
+    """
+    for backend, store in found:
+        base = backend.find_base(store) if store != one[1] else None
+        if base is not None:
+            attributes = backend.read(base, map_rows=False).attributes
+            if attributes.get("replaces") == one[1].name:
+                return True
+    return False
+
+
 def list_stores(folder: Path) -> list[str]:
     """Return the names of the stores in a cache folder, sorted."""
     return sorted({name for name, _ in _stores(folder)})
@@ -69,8 +97,12 @@ def check_free(store: Path) -> None:
 
     The other backend and other capital letters count: names must be safe on any file system.
     """
+    own = (backend_of(store), store)
     for name, path in _stores(store.parent):
         if name.lower() == store.stem.lower() and path != store:
+            other = (backend_of(path), path)
+            if name == store.stem and _is_replaced(other, [own, other]):
+                continue
             message = (
                 f"{store} needs a name that no other store has, but {path} exists; use that one, "
                 f"choose another name, or remove it"

@@ -1,0 +1,137 @@
+"""A store in another form: HDF5 or Zarr, float16 or float32, under its own name or a new one."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ..core.errors import UsageError
+from ..core.names import check_embedding_name
+from .backend import Backend, read_trees
+from .catalog import Catalog, tree_spec
+from .compaction import compact
+from .copying import write_merged
+from .errors import CacheError
+from .index import StoreHead
+from .labels import LabelStore, write_labels
+from .locate import BACKENDS, check_free, find_store
+from .lock import compaction_lock
+from .remove import remove_store
+from .room import room_needed
+from .schema import LABELS
+from .spec import EmbeddingSpec, StoredDtype
+from .store import open_store
+
+CONVERTED = "converted_from"
+"""The option of a spec whose numbers were once stored in a narrower type."""
+
+
+def convert_store(
+    path: Path,
+    *,
+    backend: str | None = None,
+    dtype: StoredDtype | None = None,
+    name: str | None = None,
+) -> Path:
+    """Write a store in another form, and return its path.
+
+    Under its own name the new form takes the place of the old one, whole or not at all. No
+    extraction may be running on the store. To float32 the numbers stay what float16 left of them,
+    so the embedding becomes another one: its spec says `converted_from`.
+
+    Args:
+        path: of the store, with or without its suffix.
+        backend: `hdf5` or `zarr`; by default that of the store.
+        dtype: type of the stored numbers; by default that of the store. Labels have none.
+        name: of the new store, in the same cache; by default the new form replaces the old one.
+
+    Raises:
+        UsageError: nothing would change, or labels are given a type.
+        CacheError: float16 cannot hold the numbers, see `loss`; nothing is changed.
+        StoreMissingError, StoreExistsError, CorruptStoreError: see `open_store`.
+    """
+    old_backend, old = find_store(path)
+    new_backend = _backend(backend or old_backend.name)
+    new = old.with_name((name or old.stem) + new_backend.suffix)
+    is_replaced = new.stem == old.stem
+    with open_store(old) as store:
+        if isinstance(store, LabelStore):
+            return _convert_labels(store, old_backend, old, new, dtype)
+        spec = store.spec
+    if dtype and dtype != spec.dtype:
+        spec = _cast_spec(spec, dtype)
+    elif new == old:
+        message = (
+            f"{old} is a {old_backend.name} store of {spec.dtype} already; ask for another form by "
+            f"--store or --dtype, or for a copy by --name"
+        )
+        raise UsageError(message)
+    if is_replaced:
+        _merge_parts(old_backend, old)
+    else:
+        check_embedding_name(new.stem)
+        check_free(new)
+    with (
+        room_needed(new),
+        compaction_lock(old_backend.parts_folder(old), wait=True),
+    ):
+        trees = read_trees(old_backend, old, map_rows=True)
+        if is_replaced and old_backend.list_parts(old):
+            message = f"{old} must not be extended while it is converted, but it was; try again"
+            raise CacheError(message)
+        head = StoreHead.of_tree(trees[0], spec)
+        stored = tree_spec(trees[0])
+        if spec != stored:
+            head = replace(head, provenance={**head.provenance, CONVERTED: stored.fingerprint})
+        if is_replaced and new != old:
+            head = replace(head, extra={**head.extra, "replaces": old.name})
+        with new_backend.write_base(new) as writer:
+            watch = write_merged(writer, Catalog(trees), head)
+            watch.check(new)
+    new_backend.tidy(new)
+    old_backend.tidy(old)
+    if is_replaced and new != old:
+        remove_store(old_backend, old)
+    return new
+
+
+def _backend(name: str) -> Backend:
+    found = {backend.name: backend for backend in BACKENDS}
+    if name not in found:
+        message = f"--store must be {' or '.join(found)}, but got {name!r}"
+        raise UsageError(message)
+    return found[name]
+
+
+def _cast_spec(spec: EmbeddingSpec, dtype: StoredDtype) -> EmbeddingSpec:
+    """Return the spec of the same embedding in another type.
+
+    What float16 rounds is what it would have rounded at once; what it has lost is lost.
+    """
+    options: dict[str, Any] = dict(spec.options)
+    if dtype == "float32":
+        options[CONVERTED] = spec.dtype
+    elif options.get(CONVERTED) == dtype:
+        del options[CONVERTED]
+    return replace(spec, dtype=dtype, options=options)
+
+
+def _merge_parts(backend: Backend, store: Path) -> None:
+    """Compact: parts of the old form must not stay beside a file of the new one."""
+    trees = read_trees(backend, store, map_rows=False)
+    compact(backend, store, StoreHead.of_tree(trees[0], tree_spec(trees[0])))
+
+
+def _convert_labels(
+    store: LabelStore, old_backend: Backend, old: Path, new: Path, dtype: str | None
+) -> Path:
+    if dtype is not None:
+        message = f"{old} holds {LABELS}, whose types are fixed; leave --dtype out"
+        raise UsageError(message)
+    if new == old:
+        message = f"{old} is a {old_backend.name} store already; choose another --store or --name"
+        raise UsageError(message)
+    is_replaced = new.stem == old.stem
+    write_labels(new, store.table, replaces=old.name if is_replaced else None)
+    if is_replaced:
+        remove_store(old_backend, old)
+    return new
