@@ -82,8 +82,10 @@ def convert_store(
         stored = tree_spec(trees[0])
         if spec != stored:
             head = replace(head, provenance={**head.provenance, CONVERTED: stored.fingerprint})
+        extra = {name: value for name, value in head.extra.items() if name != "replaces"}
         if is_replaced and new != old:
-            head = replace(head, extra={**head.extra, "replaces": old.name})
+            extra["replaces"] = old.name
+        head = replace(head, extra=extra)
         with new_backend.write_base(new) as writer:
             watch = write_merged(writer, Catalog(trees), head)
             watch.check(new)

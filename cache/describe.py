@@ -5,11 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..core.table import text_table
 from .labels import SPLITS, LabelStore
 from .locate import list_stores
+from .loss import MOST_LOSS
 from .store import EmbeddingStore, open_store
 
 _SHOWN_FAILURES = 5
+_HEADS = ("store", "videos", "frames", "dim", "type", "size", "parts", "learnt")
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,30 @@ class CacheDescription:
         """Return the facts for people to read."""
         if not self.facts:
             return f"{self.folder} holds no store"
-        return "\n\n".join(_paragraph(name, facts) for name, facts in self.facts.items())
+        paragraphs = [_paragraph(name, facts) for name, facts in self.facts.items()]
+        return "\n\n".join(
+            [*(["\n".join(self._table())] if len(paragraphs) > 1 else []), *paragraphs]
+        )
+
+    def _table(self) -> list[str]:
+        """Return the stores in short, a line each."""
+        rows = [_HEADS]
+        for name, facts in self.facts.items():
+            size = f"{facts['bytes'] / 1e6:,.1f} MB" if "bytes" in facts else ""
+            objective = str(facts.get("provenance", {}).get("objective", ""))
+            rows.append(
+                (
+                    name,
+                    f"{facts['videos']:,}",
+                    f"{facts['frames']:,}",
+                    str(facts.get("dim", "")),
+                    str(facts.get("dtype", "")),
+                    size,
+                    str(facts.get("parts", "")),
+                    objective or facts["format"],
+                )
+            )
+        return text_table(rows, range(1, 7))
 
 
 def describe_cache(folder: Path, names: Sequence[str] = ()) -> CacheDescription:
@@ -59,6 +85,7 @@ def _embedding_facts(store: EmbeddingStore) -> dict[str, Any]:
         "bytes": store.n_frames * store.dim * store.dtype.itemsize,
         "parts": store.n_parts,
         "random_weights": store.provenance.get("objective") == "random",
+        "loss": store.loss,
         "failures": [failure._asdict() for failure in store.failures],
         "fingerprint": store.fingerprint,
         "spec": {name: getattr(store.spec, name) for name in store.spec.__dataclass_fields__},
@@ -94,11 +121,24 @@ def _paragraph(name: str, facts: dict[str, Any]) -> str:
             f"  {spec['backbone']}, {spec['input_size']} px, layer {spec['layer']}, "
             f"pool {spec['pool']}, {facts['store']}, {facts['parts']} parts not compacted"
         )
+        lines += _loss_lines(facts)
         lines.append(f"  weights {spec['weights']}")
         lines += [f"  {key}: {value}" for key, value in sorted(provenance.items())]
         lines += _failure_lines(facts["failures"])
     lines.append(f"  fingerprint {facts['fingerprint']}")
     return "\n".join(lines)
+
+
+def _loss_lines(facts: dict[str, Any]) -> list[str]:
+    loss = facts["loss"]
+    if loss is None:
+        return []
+    text = (
+        f"{facts['dtype']} is within {100 * loss['largest']:.2g} % of a dimension's spread "
+        f"(dimension {loss['dimension']}), {100 * loss['mean']:.2g} % on average"
+    )
+    warning = "; WARNING: that is much, use dtype=float32" if loss["largest"] > MOST_LOSS else ""
+    return [f"  {text}{warning}"]
 
 
 def _failure_lines(failures: list[dict[str, Any]]) -> list[str]:

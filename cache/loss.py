@@ -22,6 +22,11 @@ MOST_LOSS: Final = 0.05
 """Largest error of a number, as a share of its dimension's spread, that a store may begin with."""
 _LEAST_FRAMES: Final = 64
 """Fewer rows tell nothing of a spread."""
+_LEAST_POWER: Final = -14
+"""Of a half that has all its digits."""
+_MANTISSA_BITS: Final = 10
+_LARGEST_FINITE: Final = 0x7BFF
+"""Bit pattern; other programs may store what is not finite, which `verify` tells."""
 _CONSTANT: Final = 1e-5
 """A dimension whose spread is at most this share of its size has none: what differs is noise."""
 
@@ -129,9 +134,10 @@ class LossMeter:
         if not self._is_on or not len(rows):
             return
         sizes = np.ascontiguousarray(rows).view(np.uint16) & 0x7FFF
-        self._largest = np.maximum(self._largest, sizes.max(axis=0))
+        largest = np.minimum(sizes.max(axis=0), _LARGEST_FINITE)
+        self._largest = np.maximum(self._largest, largest)
         if self._n_free > 0:
-            self._first.append(np.array(rows[: self._n_free]))
+            self._first.append(np.nan_to_num(rows[: self._n_free]))
             self._n_free -= len(self._first[-1])
 
     def loss(self) -> DtypeLoss | None:
@@ -149,5 +155,11 @@ class LossMeter:
 
 
 def _step(values: Array) -> NDArray[np.float64]:
-    """Return the distance between neighbouring halves at each value."""
-    return np.spacing(np.abs(values)).astype(np.float64)
+    """Return the distance between neighbouring halves at each value: 2**-10 of its power of 2.
+
+    NumPy's own `spacing` has no answer at the largest half.
+    """
+    power = np.frexp(values.astype(np.float64))[1] - 1
+    power = np.where(values == 0, _LEAST_POWER, np.maximum(power, _LEAST_POWER))
+    step: NDArray[np.float64] = np.ldexp(1.0, power - _MANTISSA_BITS)
+    return step

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 
 from ..core.files import fsync_folder
@@ -51,7 +50,7 @@ def merge_stores(sources: Sequence[Path], out: Path) -> int:
         trees = [tree for one in found.values() for tree in one]
         head = StoreHead.of_tree(trees[0], tree_spec(trees[0]))
         merged = [*head.provenance.get("merged", []), *(path.name for path in found if path != out)]
-        head = replace(head, provenance={**head.provenance, "merged": merged})
+        head = StoreHead(head.spec, {**head.provenance, "merged": merged}, head.run_settings)
         catalog = Catalog(trees)
         own = [tree.path for tree in found.get(out, ())]
         with backend.write_base(out) as writer:

@@ -133,7 +133,7 @@ def repair_store(path: Path, found: Verification) -> list[str]:
     """
     backend, store = find_store(path)
     corrupt = [problem for problem in found.problems if problem.kind == "corrupt"]
-    if any(problem.place == store and store.stem.startswith("labels") for problem in corrupt):
+    if corrupt and store.stem.startswith("labels"):
         message = f"{store} holds labels and cannot be repaired; run `abaw labels` again"
         raise CacheError(message)
     for place in {problem.place for problem in corrupt if not problem.video}:

@@ -11,6 +11,8 @@ from abaw.cache import (
     LabelTable,
     VideoMissingError,
     open_store,
+    repair_store,
+    verify_store,
     write_labels,
 )
 from abaw.core.names import VideoIdError
@@ -219,3 +221,19 @@ def test_a_flipped_byte_of_a_label_is_refused_on_opening(labels_path):
     hit.write_bytes(data)
     with pytest.raises(CorruptStoreError, match="must have the checksum"):
         open_store(labels_path)
+
+
+def test_verify_reads_labels_and_names_a_file_that_was_changed(labels_path):
+    write_labels(labels_path, make_table())
+    found = verify_store(labels_path)
+    assert (found.problems, found.n_videos, found.n_frames) == ([], 3, 6)
+    for file in sorted(labels_path.parent.rglob("*")):
+        data = file.read_bytes() if file.is_file() else b""
+        valence = make_table().valence.tobytes()
+        if valence in data:
+            file.write_bytes(data.replace(valence, valence[::-1], 1))
+            break
+    (problem,) = verify_store(labels_path).problems
+    assert problem.kind == "corrupt"
+    with pytest.raises(CacheError, match="run `abaw labels` again"):
+        repair_store(labels_path, verify_store(labels_path))
