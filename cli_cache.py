@@ -42,18 +42,37 @@ def info(names: tuple[str, ...], cache: Path, as_json: bool) -> None:
 @cache_option
 @click.option("--repair", is_flag=True, help="Drop what is corrupt, for `abaw extract` to redo.")
 @click.option("--workers", type=click.IntRange(min=1), help="Threads that read.")
+@click.option(
+    "--deep", type=click.IntRange(min=1), metavar="N", help="Compute N frames again and compare."
+)
+@click.option("--frames", type=ANY, multiple=True, help="With --deep: where the images are.")
+@click.option("--weights", help="With --deep: the weights of the store.")
+@click.option("--backbone", help="With --deep: FILE.py:FUNCTION, where the store is of one.")
 @quiet_option
 def verify(
-    names: tuple[str, ...], cache: Path, repair: bool, workers: int | None, quiet: bool
+    names: tuple[str, ...],
+    cache: Path,
+    repair: bool,
+    workers: int | None,
+    quiet: bool,
+    deep: int | None,
+    **given: Any,  # noqa: ANN401
 ) -> None:
     """Read every byte of stores and say what is wrong, by video.
+
+    With --deep, also compute a sample of one store's frames again from their images.
 
     \b
     Example:
       abaw cache verify
       abaw cache verify mae_cms --repair
+      abaw cache verify mae_cms --deep 200 --frames cropped_aligned --weights mae_cms.pth
     """
     from .cache import list_stores, repair_store, verify_store
+
+    if deep and not (len(names) == 1 and given["frames"] and given["weights"]):
+        message = "--deep needs one store by name, --frames TREE and --weights W"
+        raise click.UsageError(message)
 
     results = []
     for name in names or list_stores(cache):
@@ -66,6 +85,14 @@ def verify(
             results.append(found)
     for found in results:
         found.raise_for_problems()
+    if deep:
+        from .extract import recheck
+
+        checked = recheck(
+            cache / names[0], given["frames"], given["weights"], deep, backbone=given["backbone"]
+        )
+        click.echo(checked.text())
+        checked.raise_for_frames()
 
 
 @cache.command()
