@@ -174,11 +174,11 @@ def backbones() -> None:
 
 @main.command()
 @click.argument("folder", type=FOLDER, required=False)
-@click.option("--train", type=FILE, help="Annotation file of the training split.")
-@click.option("--val", type=FILE, help="Annotation file of the validation split.")
-@click.option("--test", type=FILE, help="List of the test split.")
+@click.option("--train", type=FILE, help="Multi-task annotation file of the training split.")
+@click.option("--val", type=FILE, help="Multi-task annotation file of the validation split.")
+@click.option("--test", type=FILE, help="List of the test split: frames, or videos.")
 @click.option("--frames", type=FOLDER, multiple=True, help="Frame tree: find missing crops.")
-@click.option("--name", default="labels", show_default=True, help="labels or labels-NAME.")
+@click.option("--name", default="labels", show_default=True, help="NAME is stored as labels-NAME.")
 @cache_option
 def labels(
     folder: Path | None,
@@ -191,11 +191,14 @@ def labels(
 ) -> None:
     """Read annotation files into a labels store, and report everything odd in them.
 
-    FOLDER holds the challenge's files under their own names; or name them one by one.
+    FOLDER holds the multi-task challenge's files under their own names, or Train_Set and
+    Validation_Set of one task with a file for each video; or name multi-task files one by one.
 
     \b
     Example:
       abaw labels data/annotations --frames data/cropped_aligned
+      abaw labels "Third ABAW Annotations/VA_Estimation_Challenge" --name va3 \\
+          --test va_test_set_release.txt --frames cropped_aligned
     """
     from .temporal.data.annotations import import_annotations
 
