@@ -197,8 +197,7 @@ def labels(
     \b
     Example:
       abaw labels data/annotations --frames data/cropped_aligned
-      abaw labels "Third ABAW Annotations/VA_Estimation_Challenge" --name va3 \\
-          --test va_test_set_release.txt --frames cropped_aligned
+      abaw labels annotations/VA_Estimation_Challenge --name va6 --test va_test_set_sample.txt
     """
     from .temporal.data.annotations import import_annotations
 

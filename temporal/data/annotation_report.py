@@ -110,7 +110,7 @@ def _labelled(table: LabelTable) -> dict[str, NDArray[Any]]:
     return {
         "va": table.row_valence_is_labelled & table.row_arousal_is_labelled,
         "expression": table.row_expression_is_labelled,
-        "au": table.row_au_is_labelled.all(axis=1),
+        "au": np.asarray(table.row_au_is_labelled.all(axis=1)),
     }
 
 

@@ -1,4 +1,4 @@
-"""A labels store of one task: everything behind it works, and the other tasks have no part in it."""
+"""A labels store of one task: all that reads it works, and other tasks have no part in it."""
 
 import json
 from pathlib import Path
@@ -19,7 +19,7 @@ COLUMNS = {"va": slice(0, 2), "expr": slice(2, 3), "au": slice(3, 15)}
 NAME = {"va": "VA_Set", "expr": "EXPR_Recognition_Challenge", "au": "AU_Detection_Challenge"}
 FIGURES = {"va": {"CCC_V", "CCC_A"}, "expr": {"F1_EXPR"}, "au": {"F1_AU"}}
 LOSSES = {"va": {"valence", "arousal"}, "expr": {"expression"}, "au": {"au"}}
-SETTINGS = "projection=8 hidden_size=8 head_hidden=4 epochs=2 device=cpu".split()
+SETTINGS = ["projection=8", "hidden_size=8", "head_hidden=4", "epochs=2", "device=cpu"]
 
 
 def run(*arguments: object) -> Result:

@@ -373,7 +373,8 @@ def test_a_file_with_other_columns_is_refused_by_name(tmp_path: Path, task, head
 )
 def test_a_wrong_line_is_named_by_file_line_and_value(tmp_path: Path, task, line: str, words):
     folder = write_task(tmp_path, task)
-    path = write_video(folder / "Train_Set", "clip", ROWS[task][0], ROWS[task][1], line, "0")
+    header, good, *_ = ROWS[task]
+    path = write_video(folder / "Train_Set", "clip", header, good, line, good)
     with pytest.raises(AnnotationError) as caught:
         read(folder)
     for word in [f"{path}:3", *words]:
