@@ -209,7 +209,7 @@ def labels(
 @click.option("--encoder", help="Temporal encoder, e.g. gru.")
 @click.option("--framework", help="Multi-task framework, e.g. se.")
 @click.option("--seed", type=int, help="Seed of the model.")
-@click.option("--labels", help="Name of the labels store.")
+@click.option("--labels", help="Labels store: labels, or NAME for labels-NAME.")
 @click.option("--config", type=FILE, help="YAML file with settings of the run.")
 @set_option
 @click.option("--run", "run_dir", type=FOLDER, help="Folder of the run; by default auto-named.")

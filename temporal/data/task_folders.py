@@ -76,7 +76,8 @@ def find_task_folder(folder: Path, *, holds_multi_task: bool = False) -> TaskFol
         names = [path.name for path in inside] + ["multi-task files"] * holds_multi_task
         message = (
             f"one labels store is of one challenge, as a video may be in different splits of them, "
-            f"but {folder} holds {', '.join(names)}; give one, like {inside[0]}, and each a --name"
+            f"but {folder} holds {', '.join(names)}; give one of them, like {inside[0]}, "
+            f"and each a --name"
         )
         raise AnnotationError(message)
     return _read_folder(inside[0])
