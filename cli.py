@@ -263,7 +263,7 @@ def temporal_predict(run: Path, split: str, out: Path, list_path: Path | None, c
 @main.command()
 @click.argument("predictions", type=FILE)
 @click.argument("annotations", type=ANY, required=False)
-@click.option("--split", default="val", show_default=True, help="Split of a labels store.")
+@click.option("--split", default="val", show_default=True, help="Split of a store or folder.")
 @cache_option
 @click.option("--json", "as_json", is_flag=True, help="All figures with all digits.")
 def score(
@@ -271,7 +271,8 @@ def score(
 ) -> None:
     """Score a prediction file by the challenge's official measure.
 
-    ANNOTATIONS is an annotation file or a labels store; by default the cache's labels.
+    ANNOTATIONS is a multi-task annotation file, the folder of one task or a labels store; by
+    default the cache's labels.
 
     \b
     Example:

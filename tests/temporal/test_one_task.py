@@ -89,6 +89,8 @@ def test_score_prints_n_a_for_the_others_and_for_p_mtl(project: tuple[str, Path]
     assert {key for key, value in figures.items() if value != "n/a"} == FIGURES[task]
     facts = json.loads((folder / "run" / "run.json").read_text())
     found = json.loads(run("score", predictions, store, "--json").stdout)
+    from_folder = run("score", predictions, folder / NAME[task], "--json").stdout
+    assert json.loads(from_folder) == found
     assert {key: found[key] for key in figures} == {key: facts["scores"][key] for key in figures}
 
 
