@@ -174,11 +174,11 @@ def backbones() -> None:
 
 @main.command()
 @click.argument("folder", type=FOLDER, required=False)
-@click.option("--train", type=FILE, help="Annotation file of the training split.")
-@click.option("--val", type=FILE, help="Annotation file of the validation split.")
-@click.option("--test", type=FILE, help="List of the test split.")
+@click.option("--train", type=FILE, help="Multi-task annotation file of the training split.")
+@click.option("--val", type=FILE, help="Multi-task annotation file of the validation split.")
+@click.option("--test", type=FILE, help="List of the test split: frames, or videos.")
 @click.option("--frames", type=FOLDER, multiple=True, help="Frame tree: find missing crops.")
-@click.option("--name", default="labels", show_default=True, help="labels or labels-NAME.")
+@click.option("--name", default="labels", show_default=True, help="NAME is stored as labels-NAME.")
 @cache_option
 def labels(
     folder: Path | None,
@@ -191,11 +191,13 @@ def labels(
 ) -> None:
     """Read annotation files into a labels store, and report everything odd in them.
 
-    FOLDER holds the challenge's files under their own names; or name them one by one.
+    FOLDER holds the multi-task challenge's files under their own names, or Train_Set and
+    Validation_Set of one task with a file for each video; or name multi-task files one by one.
 
     \b
     Example:
       abaw labels data/annotations --frames data/cropped_aligned
+      abaw labels annotations/VA_Estimation_Challenge --name va6 --test va_test_set_sample.txt
     """
     from .temporal.data.annotations import import_annotations
 
@@ -207,7 +209,7 @@ def labels(
 @click.option("--encoder", help="Temporal encoder, e.g. gru.")
 @click.option("--framework", help="Multi-task framework, e.g. se.")
 @click.option("--seed", type=int, help="Seed of the model.")
-@click.option("--labels", help="Name of the labels store.")
+@click.option("--labels", help="Labels store: labels, or NAME for labels-NAME.")
 @click.option("--config", type=FILE, help="YAML file with settings of the run.")
 @set_option
 @click.option("--run", "run_dir", type=FOLDER, help="Folder of the run; by default auto-named.")
@@ -261,7 +263,7 @@ def temporal_predict(run: Path, split: str, out: Path, list_path: Path | None, c
 @main.command()
 @click.argument("predictions", type=FILE)
 @click.argument("annotations", type=ANY, required=False)
-@click.option("--split", default="val", show_default=True, help="Split of a labels store.")
+@click.option("--split", default="val", show_default=True, help="Split of a store or folder.")
 @cache_option
 @click.option("--json", "as_json", is_flag=True, help="All figures with all digits.")
 def score(
@@ -269,7 +271,8 @@ def score(
 ) -> None:
     """Score a prediction file by the challenge's official measure.
 
-    ANNOTATIONS is an annotation file or a labels store; by default the cache's labels.
+    ANNOTATIONS is a multi-task annotation file, the folder of one task or a labels store; by
+    default the cache's labels.
 
     \b
     Example:

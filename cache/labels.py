@@ -76,13 +76,20 @@ class LabelTable:
     row_au: NDArray[np.int8]
     row_au_is_labelled: NDArray[np.bool_]
     meta: dict[str, Any] = field(default_factory=dict)
-    """JSON; `sources` is a list of {"split", "name", "sha256"} of the annotation files."""
+    """JSON; `sources` is a list of {"split", "name", "sha256"} of the annotation files; of a file
+    whose rows do not name their video also "video", and "last_crop" if crops gave its length."""
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 over the contents of the annotation files and the split each was read as."""
-        sources = self.meta.get("sources", [])
-        content = sorted([str(item.get("split")), str(item["sha256"])] for item in sources)
+        """SHA-256 over the annotation files: split, content and what else their rows come from."""
+        content = sorted(
+            [
+                str(item.get("split")),
+                str(item["sha256"]),
+                *(str(item[key]) for key in ("video", "last_crop") if key in item),
+            ]
+            for item in self.meta.get("sources", [])
+        )
         return hashlib.sha256(canonical_json(content).encode()).hexdigest()
 
     def check(self, where: Path) -> None:

@@ -11,6 +11,7 @@ from difflib import get_close_matches
 from .errors import AbawError, UsageError
 
 _EMBEDDING_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*\Z")
+_LABELS_NAME = re.compile(r"labels(-[A-Za-z0-9_-]+)?\Z")
 RESERVED_PREFIX = "labels"
 
 
@@ -65,6 +66,27 @@ def check_embedding_name(name: str) -> str:
         )
         raise UsageError(message)
     return name
+
+
+def labels_store_name(name: str) -> str:
+    """Return the name of the labels store that a user calls `name`.
+
+    Raises:
+        UsageError: the name has other characters than letters, digits, `_` and `-`, or starts with
+            `labels` in another way.
+
+    >>> labels_store_name("labels"), labels_store_name("va6"), labels_store_name("labels-va6")
+    ('labels', 'labels-va6', 'labels-va6')
+    """
+    is_full = name.lower().startswith(RESERVED_PREFIX)
+    full = name if is_full else f"{RESERVED_PREFIX}-{name}"
+    if not _LABELS_NAME.match(full):
+        message = (
+            f"a labels store is called labels, or labels-NAME with a NAME of letters, digits, '_' "
+            f"and '-', but got {name!r}"
+        )
+        raise UsageError(message)
+    return full
 
 
 def slug(text: str) -> str:

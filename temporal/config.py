@@ -9,7 +9,7 @@ from typing import Any, Final, Literal, get_args, get_origin
 import yaml
 
 from ..core.errors import UsageError
-from ..core.names import check_embedding_name, near_misses
+from ..core.names import check_embedding_name, labels_store_name, near_misses
 from ..core.tasks import Task
 
 Fill = Literal["hold", "zero", "drop"]
@@ -208,6 +208,8 @@ def config_from_command(
         values[key.strip()] = value.strip()
     values |= {key: value for key, value in named.items() if value is not None}
     values["features"] = features.split("+")
+    if "labels" in values:
+        values["labels"] = labels_store_name(str(values["labels"]))
     return RunConfig.from_dict(values, str(config) if config else "--set")
 
 

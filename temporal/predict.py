@@ -10,7 +10,7 @@ from ..cache import SPLITS, FingerprintError
 from ..core.device import resolve_device
 from ..core.errors import UsageError
 from .config import RunConfig
-from .data.annotations import read_rows
+from .data.annotation_rows import read_rows
 from .data.dataset import SequenceDataset
 from .data.join import JoinReport, asked_frames, join
 from .errors import TemporalError

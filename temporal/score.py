@@ -9,6 +9,8 @@ import numpy as np
 from ..cache import SPLITS, LabelStore, LabelTable, Split, open_store
 from ..core.errors import UsageError
 from .data.annotations import read_annotations
+from .data.task_annotations import read_task_annotations
+from .data.task_folders import find_task_folder
 from .errors import PredictionError, TemporalError
 from .metrics import AffectRows, LabelMasks, Scores, score_rows
 from .predictions import PredictionTable, read_predictions
@@ -29,8 +31,8 @@ def score_file(predictions: Path, annotations: Path, split: str = "val") -> Scor
 
     Args:
         predictions: a prediction table, or a file in submission form.
-        annotations: an annotation file, or a labels store.
-        split: the split of a labels store; an annotation file is scored whole.
+        annotations: a multi-task annotation file, the folder of one task, or a labels store.
+        split: the split of a store or folder; an annotation file is scored whole.
 
     Raises:
         PredictionError: the predictions cannot be read or lack an annotated row.
@@ -39,8 +41,9 @@ def score_file(predictions: Path, annotations: Path, split: str = "val") -> Scor
         UsageError: there is no such split.
     """
     if annotations.is_file() and annotations.suffix not in {".h5", ".zarr"}:
-        table = read_annotations({"val": annotations})
-        rows = rows_of(table, "val")
+        rows = rows_of(read_annotations({"val": annotations}), "val")
+    elif (folder := find_task_folder(annotations)) is not None:
+        rows = rows_of(read_task_annotations(folder, None), split)
     else:
         with open_store(annotations) as store:
             if not isinstance(store, LabelStore):

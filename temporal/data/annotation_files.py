@@ -1,6 +1,6 @@
-"""The names of the challenge's annotation files."""
+"""The names of the multi-task challenge's annotation files."""
 
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from pathlib import Path
 from typing import Final
 
@@ -33,8 +33,7 @@ def find_annotation_files(folder: Path, given: Set[str] = frozenset()) -> dict[s
     for split, names in KNOWN_NAMES.items():
         if split in given:
             continue
-        places = [folder / part / name for part in ("", "MTL_Challenge") for name in names]
-        there = [place for place in places if place.is_file()]
+        there = _places(folder, names)
         if len(there) > 1:
             message = (
                 f"{folder} must hold one file of the split {split}, but holds "
@@ -49,11 +48,21 @@ def find_annotation_files(folder: Path, given: Set[str] = frozenset()) -> dict[s
         inside = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
         holds = f"holds {', '.join(inside[:5])}" if inside else "is empty or not there"
         message = (
-            f"{folder} must hold {' and '.join(map(_either, missing))}, but {holds}; name the "
-            f"files by --train, --val and --test"
+            f"{folder} must hold {' and '.join(map(_either, missing))}, or the Train_Set and "
+            f"Validation_Set of one task, but {holds}; name the files by --train, --val and --test"
         )
         raise AnnotationError(message)
     return found
+
+
+def holds_annotation_files(folder: Path) -> bool:
+    """Return whether a folder holds a training or validation file under a known name."""
+    return any(_places(folder, KNOWN_NAMES[split]) for split in ("train", "val"))
+
+
+def _places(folder: Path, names: Sequence[str]) -> list[Path]:
+    places = [folder / part / name for part in ("", "MTL_Challenge") for name in names]
+    return [place for place in places if place.is_file()]
 
 
 def _either(split: str) -> str:

@@ -1,44 +1,50 @@
 """What is odd in a set of annotation files: counted, with examples, never repaired in silence."""
 
-import os
 import re
-from collections.abc import Sequence
-from pathlib import Path
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...cache import SPLITS, LabelTable
+from ...core.tasks import EXPRESSIONS
+from .crops import CropTrees
+from .published import Challenge, published_differences
 
 _SHOWN: Final = 5
-_FRAME_FILE = re.compile(r"(\d{1,9})\.(?:jpe?g|png|webp)\Z", re.IGNORECASE)
+_SIDE = re.compile(r"_(?:left|right)\Z")
+"""Only at the end: it tells the two people of one recording apart."""
 
-PUBLISHED: Final[dict[str, dict[str, int]]] = {
-    "train": {
-        "rows": 142_382, "videos": 257, "duplicate_rows": 951, "rows_without_label": 49,
-        "va": 103_917, "expression": 90_645, "au": 103_316,
-    },
-    "val": {
-        "rows": 26_876, "videos": 50, "duplicate_rows": 210, "rows_without_label": 0,
-        "va": 26_876, "expression": 15_440, "au": 26_876,
-    },
-    "test": {"rows": 51_159, "videos": 82, "duplicate_rows": 718},
-}  # fmt: skip
-"""Counts of s-Aff-Wild2 (ABAW4, 7 and 11), from participants' published notebooks."""
+_COUNTED: Final[dict[Challenge, tuple[str, ...]]] = {
+    "mtl": ("va", "expression", "au"),
+    "va": ("va",),
+    "expr": ("expression",),
+    "au": ("au",),
+}
 
 
 def build_report(
-    table: LabelTable, first_row: NDArray[np.intp], frames: Sequence[Path]
+    table: LabelTable,
+    challenge: Challenge,
+    first: NDArray[np.intp],
+    frame_of_row: NDArray[np.intp],
+    crops: CropTrees | None,
+    oddities: Mapping[str, Sequence[str]],
 ) -> dict[str, Any]:
     """Return the counts and oddities of a table, as JSON takes them.
 
     Args:
         table: the labels; its `meta` is not read.
-        first_row: (R,) for each row, the first row that lists the same frame.
-        frames: frame trees in which to look for the listed crops; none skips that.
+        challenge: whose annotations they are.
+        first: (N,) the first row that lists each frame.
+        frame_of_row: (R,) index of each row's frame.
+        crops: where to look for the listed crops; None skips that.
+        oddities: what the reader found besides, name -> places.
     """
-    row = np.arange(len(first_row))
+    row = np.arange(len(frame_of_row))
+    first_row = first[frame_of_row]
     is_repeat = first_row != row
     differs = _differs(table, row, first_row)
     partial_au = table.row_au_is_labelled.any(axis=1) & ~table.row_au_is_labelled.all(axis=1)
@@ -50,9 +56,12 @@ def build_report(
         | table.row_au_is_labelled.any(axis=1)
     )
     is_test = table.row_split == SPLITS.index("test")
+    has_crop = None if crops is None else _has_crop(table, crops)[frame_of_row]
     report: dict[str, Any] = {
+        "challenge": challenge,
         "splits": {
-            name: _split_counts(table, table.row_split == code, is_repeat, has_any)
+            name: _split_counts(table, challenge, table.row_split == code, is_repeat, has_any)
+            | _crop_counts(table, challenge, table.row_split == code, has_crop)
             for code, name in enumerate(SPLITS)
             if (table.row_split == code).any()
         },
@@ -67,11 +76,13 @@ def build_report(
                 table, is_repeat & (table.row_split != table.row_split[first_row])
             ),
             "videos in two splits": _named(_shared_videos(table)),
+            "recordings whose two people are in two splits": _named(_shared_recordings(table)),
+            **{what: _named(places) for what, places in oddities.items()},
         },
     }
-    if frames:
-        report["oddities"] |= _crop_oddities(table, frames)
-    report["differs_from_published"] = _published_differences(report["splits"])
+    if crops is not None:
+        report["oddities"] |= _crop_oddities(table, crops)
+    report["differs_from_published"] = published_differences(challenge, report["splits"])
     return report
 
 
@@ -81,7 +92,9 @@ def report_text(report: dict[str, Any]) -> str:
     for split, counts in report["splits"].items():
         cells = [f"{counts['rows']:,} rows", f"{counts['videos']} videos"]
         if split != "test":
-            cells += [f"{counts[t]:,} with {t}" for t in ("va", "expression", "au")]
+            cells += [f"{counts[t]:,} with {t}" for t in _COUNTED[report["challenge"]]]
+            if "without_crop" in counts:
+                cells.append(f"{counts['without_crop']:,} of these without a crop")
         lines.append(f"{split:5}  {', '.join(cells)}")
     for what, found in report["oddities"].items():
         if found["count"]:
@@ -92,19 +105,48 @@ def report_text(report: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _labelled(table: LabelTable) -> dict[str, NDArray[Any]]:
+    """Return which rows are wholly labelled: valence and arousal, all 12 AUs."""
+    return {
+        "va": table.row_valence_is_labelled & table.row_arousal_is_labelled,
+        "expression": table.row_expression_is_labelled,
+        "au": np.asarray(table.row_au_is_labelled.all(axis=1)),
+    }
+
+
 def _split_counts(
-    table: LabelTable, is_in: NDArray[Any], is_repeat: NDArray[Any], has_any: NDArray[Any]
+    table: LabelTable,
+    challenge: Challenge,
+    is_in: NDArray[Any],
+    is_repeat: NDArray[Any],
+    has_any: NDArray[Any],
 ) -> dict[str, int]:
-    both = table.row_valence_is_labelled & table.row_arousal_is_labelled
+    labelled = _labelled(table)
     return {
         "rows": int(is_in.sum()),
         "videos": len(np.unique(table.row_video[is_in])),
         "duplicate_rows": int((is_in & is_repeat).sum()),
         "rows_without_label": int((is_in & ~has_any).sum()),
-        "va": int((is_in & both).sum()),
-        "expression": int((is_in & table.row_expression_is_labelled).sum()),
-        "au": int((is_in & table.row_au_is_labelled.all(axis=1)).sum()),
+        **{task: int((is_in & labelled[task]).sum()) for task in _COUNTED[challenge]},
     }
+
+
+def _crop_counts(
+    table: LabelTable, challenge: Challenge, is_in: NDArray[Any], has_crop: NDArray[Any] | None
+) -> dict[str, int]:
+    """Return how many labels of the one task have a crop; the expressions also by class."""
+    if has_crop is None or challenge == "mtl":
+        return {}
+    is_labelled = _labelled(table)[_COUNTED[challenge][0]] & is_in
+    counts = {
+        "with_crop": int((is_labelled & has_crop).sum()),
+        "without_crop": int((is_labelled & ~has_crop).sum()),
+    }
+    if challenge == "expr":
+        classes = np.bincount(table.row_expression[is_labelled & has_crop], minlength=8)
+        names = (f"{name}_with_crop" for name in EXPRESSIONS)
+        counts |= dict(zip(names, classes.tolist(), strict=True))
+    return counts
 
 
 def _differs(table: LabelTable, row: NDArray[Any], first: NDArray[Any]) -> NDArray[np.bool_]:
@@ -124,10 +166,26 @@ def _is_out_of_order(table: LabelTable) -> NDArray[np.bool_]:
     return np.concatenate([[False], same & (np.diff(table.row_frame) < 0)])
 
 
-def _shared_videos(table: LabelTable) -> list[str]:
+def _splits_of(table: LabelTable) -> list[tuple[str, int]]:
     pairs = np.unique(np.stack([table.row_video, table.row_split]), axis=1)
-    videos, counts = np.unique(pairs[0], return_counts=True)
-    return [table.videos[index] for index in videos[counts > 1]]
+    return [(table.videos[video], split) for video, split in pairs.T.tolist()]
+
+
+def _shared_videos(table: LabelTable) -> list[str]:
+    times = Counter(video for video, _ in _splits_of(table))
+    return [video for video, n in times.items() if n > 1]
+
+
+def _shared_recordings(table: LabelTable) -> list[str]:
+    """Return the recordings of which one person is in one split and the other in another."""
+    people: dict[str, dict[str, set[int]]] = {}
+    for video, split in _splits_of(table):
+        people.setdefault(_SIDE.sub("", video), {}).setdefault(video, set()).add(split)
+    return sorted(
+        recording
+        for recording, splits in people.items()
+        if len(set().union(*splits.values())) > 1 and len(splits) > 1
+    )
 
 
 def _examples(table: LabelTable, is_odd: NDArray[Any]) -> dict[str, Any]:
@@ -142,43 +200,26 @@ def _named(names: Sequence[str]) -> dict[str, Any]:
     return {"count": len(names), "examples": list(names[:_SHOWN])}
 
 
-def _crop_oddities(table: LabelTable, frames: Sequence[Path]) -> dict[str, Any]:
+def _has_crop(table: LabelTable, crops: CropTrees) -> NDArray[np.bool_]:
+    """Return for each frame, (N,), whether there is a crop."""
+    has_crop = np.zeros(len(table.frame), np.bool_)
+    for video, start, length in zip(table.videos, table.start, table.length, strict=True):
+        listed = table.frame[start : start + length]
+        has_crop[start : start + length] = np.isin(listed, crops.numbers(video))
+    return has_crop
+
+
+def _crop_oddities(table: LabelTable, crops: CropTrees) -> dict[str, Any]:
     """Compare the listed frames with the crops that are there."""
     missing: list[str] = []
     unlisted: list[str] = []
     for video, start, length in zip(table.videos, table.start, table.length, strict=True):
-        listed = set(table.frame[start : start + length].tolist())
-        there = {number for tree in frames for number in _crop_numbers(tree / video)}
-        missing += [f"{video}/{number:05d}" for number in sorted(listed - there)]
-        unlisted += [f"{video}/{number:05d}" for number in sorted(there - listed)]
+        listed, there = table.frame[start : start + length], crops.numbers(video)
+        missing += [f"{video}/{number:05d}" for number in np.setdiff1d(listed, there)]
+        unlisted += [f"{video}/{number:05d}" for number in np.setdiff1d(there, listed)]
     known = {video.partition("/")[0] for video in table.videos}
-    folders = {entry.name for tree in frames for entry in tree.iterdir() if entry.is_dir()}
     return {
         "listed frames without a crop": _named(missing),
         "crops that no row lists": _named(unlisted),
-        "folders of crops that no row names": _named(sorted(folders - known)),
+        "folders of crops that no row names": _named(sorted(crops.folders() - known)),
     }
-
-
-def _crop_numbers(folder: Path) -> set[int]:
-    try:
-        with os.scandir(folder) as entries:
-            found = (_FRAME_FILE.match(entry.name) for entry in entries)
-            return {int(match[1]) for match in found if match}
-    except (FileNotFoundError, NotADirectoryError):
-        return set()
-
-
-def _published_differences(splits: dict[str, dict[str, int]]) -> list[str]:
-    """Say where a set that looks like s-Aff-Wild2 differs from its published counts."""
-    lines = []
-    for split, published in PUBLISHED.items():
-        counts = splits.get(split)
-        if counts is None or abs(counts["rows"] - published["rows"]) > 0.02 * published["rows"]:
-            continue
-        lines += [
-            f"{split}: {counts[key]:,} {key.replace('_', ' ')}, where s-Aff-Wild2 has {value:,}"
-            for key, value in published.items()
-            if counts[key] != value
-        ]
-    return lines

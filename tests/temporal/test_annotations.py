@@ -116,6 +116,7 @@ def test_everything_odd_is_counted_with_examples(tmp_path: Path):
         "rows out of frame order": 0,
         "frames in two splits": 1,
         "videos in two splits": 1,
+        "recordings whose two people are in two splits": 0,
         "listed frames without a crop": 3,
         "crops that no row lists": 1,
         "folders of crops that no row names": 1,
@@ -253,9 +254,29 @@ def test_the_store_gives_back_what_was_read(tmp_path: Path):
     assert store.videos_of("train") == ()
 
 
-def test_a_labels_store_is_called_labels(tmp_path: Path):
-    with pytest.raises(UsageError, match="'faces'"):
-        import_annotations(tmp_path, "faces", tmp_path, None, None, None)
+@pytest.mark.parametrize("name", ["a/b", "a b", "labels_a", "Labels-a", "labels-", ""])
+def test_a_name_that_no_labels_store_can_have_is_refused(tmp_path: Path, name: str):
+    with pytest.raises(UsageError, match=rf"labels-NAME .* but got '{name}'"):
+        import_annotations(tmp_path, name, tmp_path, None, None, None)
+
+
+@pytest.mark.parametrize("name", ["va6", "labels-va6"])
+def test_a_name_is_stored_as_labels_name(tmp_path: Path, name: str):
+    train = write(tmp_path / "t.txt", f"a/1.jpg,0,0,4,{ZEROS}")
+    import_annotations(tmp_path / "c", name, None, train, None, None)
+    assert [path.name for path in (tmp_path / "c").iterdir()] == ["labels-va6.h5"]
+
+
+def test_two_people_of_one_recording_in_two_splits_are_reported(tmp_path: Path):
+    """One of them may be without a suffix; only at the end of the id it means a person."""
+    in_train, in_val = ("v_left", "u", "w_turn"), ("v_right", "u_right", "w_left_turn")
+    train, val = (
+        write(tmp_path / f"{names[0]}.txt", *(f"{name}/1.jpg,0,0,4,{ZEROS}" for name in names))
+        for names in (in_train, in_val)
+    )
+    oddities = read_annotations({"train": train, "val": val}).meta["report"]["oddities"]
+    found = oddities["recordings whose two people are in two splits"]
+    assert found == {"count": 2, "examples": ["u", "v"]}
 
 
 numbers = st.lists(st.integers(1, 99999), min_size=1, max_size=20, unique=True).map(sorted)
