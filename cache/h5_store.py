@@ -18,7 +18,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from ..core.files import fsync_folder, publish
+from ..core.files import make_folder, publish
 from .backend import (
     PART_NAME,
     RowArray,
@@ -186,15 +186,14 @@ class H5Backend:
     def write_part(self, store: Path, name: str) -> Iterator[TreeWriter]:
         """Write a part called `name`."""
         folder = self.parts_folder(store)
-        if not folder.is_dir():
-            folder.mkdir(parents=True, exist_ok=True)
-            fsync_folder(folder.parent)
+        make_folder(folder)
         with write_file(folder / f"{name}.h5") as writer:
             yield writer
 
     @contextmanager
     def write_base(self, store: Path) -> Iterator[TreeWriter]:
         """Write the new compacted file and put it in the place of the old one."""
+        make_folder(store.parent)
         with write_file(store) as writer:
             yield writer
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core.files import fsync_folder, publish
+from ..core.files import fsync_folder, make_folder, publish
 from .backend import (
     PART_NAME,
     RowArray,
@@ -198,17 +198,14 @@ class ZarrBackend:
     def write_part(self, store: Path, name: str) -> Iterator[TreeWriter]:
         """Write a part called `name`."""
         folder = self.parts_folder(store)
-        if not folder.is_dir():
-            folder.mkdir(parents=True, exist_ok=True)
-            fsync_folder(store)
-            fsync_folder(store.parent)
+        make_folder(folder)
         with write_group(folder / name) as writer:
             yield writer
 
     @contextmanager
     def write_base(self, store: Path) -> Iterator[TreeWriter]:
         """Write a new compacted group and let the root name it."""
-        store.mkdir(parents=True, exist_ok=True)
+        make_folder(store)
         before = [int(path.name[5:13]) for path in store.iterdir() if _GROUP_NAME.match(path.name)]
         name = f"rows-{max(before, default=0) + 1:08d}-{os.urandom(6).hex()}"
         with write_group(store / name) as writer:
