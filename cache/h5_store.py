@@ -10,7 +10,7 @@ HDF5's own descriptor, and never changed once it has its name.
 import io
 import mmap
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -197,9 +197,10 @@ class H5Backend:
         with write_file(store) as writer:
             yield writer
 
-    def remove_part(self, part: Path) -> None:
-        """Remove a part that the compacted file holds."""
-        remove_tree(part)
+    def remove_parts(self, parts: Sequence[Path]) -> None:
+        """Remove parts that the compacted file holds."""
+        for part in parts:
+            remove_tree(part)
 
     def tidy(self, store: Path) -> None:
         """Remove the parts folder if it holds nothing but the lock."""

@@ -12,7 +12,7 @@ import json
 import mmap
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -220,19 +220,27 @@ class ZarrBackend:
             os.fsync(stream.fileno())
         publish(temporary, store / "zarr.json")
 
-    def remove_part(self, part: Path) -> None:
-        """Remove a part: first its name, so that no reader finds half of it."""
-        doomed = temporary_path(part)
-        with suppress(FileNotFoundError):
-            part.replace(doomed)
-            remove_tree(doomed)
+    def remove_parts(self, parts: Sequence[Path]) -> None:
+        """Remove parts: first their names, so that no reader finds half of one.
+
+        Nor does one after a power cut: the names are gone from the disk before the first file is.
+        """
+        doomed = []
+        for part in parts:
+            new = temporary_path(part)
+            with suppress(FileNotFoundError):
+                part.replace(new)
+                doomed.append(new)
+        for folder in {path.parent for path in doomed}:
+            fsync_folder(folder)
+        for path in doomed:
+            remove_tree(path)
 
     def tidy(self, store: Path) -> None:
         """Remove compacted groups that the root no longer names."""
         current = self.find_base(store)
-        for path in sorted(store.iterdir()):
-            if _GROUP_NAME.match(path.name) and path != current:
-                self.remove_part(path)
+        groups = [path for path in sorted(store.iterdir()) if _GROUP_NAME.match(path.name)]
+        self.remove_parts([path for path in groups if path != current])
 
 
 def _read_node(text: str, kind: str, where: Path) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from abaw.cache import StoreMissingError, backend, h5_store, open_store, write_labels, zarr_store
+from abaw.cache import StoreMissingError, h5_store, open_store, write_labels, zarr_store
 from abaw.core import files
 from abaw.core.files import write_text_atomic
 
@@ -204,6 +204,8 @@ def recorded(kit, path, fault=lambda: None):
     make = make_few_sources if path.suffix == ".zarr" else make_sources
     stores = Stores(kit, path, [make(kit), [*make(kit, seed=1), kit.make_source("new", 2)]])
     stores.n_first = stores.record(0, fault)
+    if fault is write_under_the_final_name and path.suffix == ".h5":
+        return stores  # its next compaction cuts short the file that it maps, and dies of it
     stores.record(1, fault)
     if fault.__name__ == "<lambda>":
         stores.trace.assert_complete()
@@ -308,7 +310,7 @@ def test_a_power_cut_leaves_a_file_old_or_new(tmp_path):
     trace.assert_complete()
     tally = replay(trace, check, 200)
     assert not tally.failures, f"{tally}\n{tally.failures[0]}"
-    assert tally.n_lossy > tally.n / 4
+    assert tally.n_lossy > 20
 
 
 # --- faults that the replay has to catch ----------------------------------------------------------
@@ -336,7 +338,11 @@ def no_fsync_of_folders():
 
 def no_fsync_of_new_folders():
     """Bring what lies in a new folder to the disk, but not its name."""
-    files.fsync_folder_of_new = lambda folder: None
+
+    def make_folder(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+
+    h5_store.make_folder = zarr_store.make_folder = make_folder
 
 
 def remove_parts_before_the_tree_is_named():
@@ -349,7 +355,6 @@ def remove_parts_before_the_tree_is_named():
             with whole(self, store) as writer:
                 yield writer
                 parts = self.list_parts(store)
-                writer.check_filled()
                 self.remove_parts(parts)
 
         kind.write_base = write_base
@@ -357,7 +362,14 @@ def remove_parts_before_the_tree_is_named():
 
 def remove_files_of_a_part_before_its_new_name_is_safe():
     """Take a part apart while it may still have the name of a part."""
-    zarr_store.fsync_folder = backend.fsync_folder = lambda folder: None
+    names_first = zarr_store.ZarrBackend.remove_parts
+
+    def remove_parts(self, parts):
+        zarr_store.fsync_folder = lambda folder: None
+        names_first(self, parts)
+        zarr_store.fsync_folder = files.fsync_folder
+
+    zarr_store.ZarrBackend.remove_parts = remove_parts
 
 
 FAULTS = [
@@ -368,6 +380,16 @@ FAULTS = [
     write_index_before_rows,
     remove_parts_before_the_tree_is_named,
 ]
+
+
+@pytest.mark.heavy
+def test_the_replay_catches_a_part_that_is_taken_apart_under_its_name(kit, path):
+    if path.suffix == ".h5":
+        pytest.skip("a part of this backend is one file: it has one name and is gone with it")
+    stores = recorded(kit, path, remove_files_of_a_part_before_its_new_name_is_safe)
+    tally = replay(stores.trace, stores.check(0), 200)
+    print(f"removal without fsync, {path.suffix}: {tally}")
+    assert tally.failures
 
 
 @pytest.mark.heavy

@@ -210,7 +210,7 @@ def test_parts_left_by_a_compaction_that_was_cut_off_change_nothing(kit, path, m
         writer.flush()
         writer.add("a", **source.piece(2, 4))
         with monkeypatch.context() as patch:
-            patch.setattr(type(writer._backend), "remove_part", lambda self, part: None)
+            patch.setattr(type(writer._backend), "remove_parts", lambda self, parts: None)
             writer.compact()
     assert open_store(path).n_parts == 3
     kit.assert_holds(open_store(path), source)
