@@ -207,9 +207,10 @@ class H5Backend:
         folder = self.parts_folder(store)
         if not folder.is_dir():
             return
-        locks = lock_files(folder)
-        if set(folder.iterdir()) <= set(locks.values()):
-            for path in locks.values():  # the one that counts comes last
+        locks = list(lock_files(folder).values())
+        # Of two, the higher one is another process's, which the lock is about to be given to.
+        if len(locks) <= 1 and set(folder.iterdir()) <= set(locks):
+            for path in locks:
                 path.unlink(missing_ok=True)
             with suppress(OSError):  # another writer has just begun a part there
                 folder.rmdir()
