@@ -103,7 +103,7 @@ def write_file(path: Path) -> Iterator[TreeWriter]:
     """Write a tree that appears as the file `path` when the block ends without an exception."""
     temporary = temporary_path(path)
     try:
-        with WholeFile(temporary, "w+b") as stream:
+        with _begun(temporary) as stream:
             try:
                 with h5py.File(
                     stream, "w", alignment_threshold=_ALIGNMENT, alignment_interval=_ALIGNMENT
@@ -121,6 +121,14 @@ def write_file(path: Path) -> Iterator[TreeWriter]:
         with suppress(FileNotFoundError):
             temporary.unlink()
         raise
+
+
+def _begun(path: Path) -> WholeFile:
+    """Make a file, and its folder: another process's compaction can just have removed that."""
+    while True:
+        make_folder(path.parent)
+        with suppress(FileNotFoundError):
+            return WholeFile(path, "w+b")
 
 
 class H5Backend:
@@ -186,14 +194,12 @@ class H5Backend:
     def write_part(self, store: Path, name: str) -> Iterator[TreeWriter]:
         """Write a part called `name`."""
         folder = self.parts_folder(store)
-        make_folder(folder)
         with write_file(folder / f"{name}.h5") as writer:
             yield writer
 
     @contextmanager
     def write_base(self, store: Path) -> Iterator[TreeWriter]:
         """Write the new compacted file and put it in the place of the old one."""
-        make_folder(store.parent)
         with write_file(store) as writer:
             yield writer
 

@@ -116,7 +116,7 @@ def _namespace() -> str:
 def compaction_lock(folder: Path, *, wait: bool, break_lock: bool = False) -> Iterator[bool]:
     """Hold the lock of the store whose parts lie in `folder`.
 
-    Yields False if it is held and `wait` is False.
+    Yields False if it is held, or may be, and `wait` is False.
 
     Args:
         folder: made if it is not there.
@@ -126,11 +126,16 @@ def compaction_lock(folder: Path, *, wait: bool, break_lock: bool = False) -> It
     Raises:
         LockedError: with `wait`, a process of another host holds it, which may be alive or not.
     """
-    while (taken := _taken(folder, break_lock=break_lock)) is None:
-        if not wait:
-            yield False
-            return
-        time.sleep(_POLL_SECONDS)
+    try:
+        while (taken := _taken(folder, break_lock=break_lock)) is None and wait:
+            time.sleep(_POLL_SECONDS)
+    except LockedError:
+        if wait:
+            raise
+        taken = None
+    if taken is None:
+        yield False
+        return
     try:
         yield True
     finally:
