@@ -113,6 +113,11 @@ def sample(out: Path, preset: str, seed: int | None, settings: tuple[str, ...]) 
 )
 @click.option("--shard", metavar="I/N", help="This job's part of the videos, like 1/4.")
 @click.option("--prune", is_flag=True, help="Drop stored videos that are in none of FRAMES.")
+@click.option(
+    "--break-lock",
+    is_flag=True,
+    help="Make a store one file although another machine's process, now dead, held its lock.",
+)
 @click.option("--compile", is_flag=True, help="Run networks through torch.compile.")
 @click.option(
     "--dry-run", is_flag=True, help="Say per video what would be done, why, and how long it takes."

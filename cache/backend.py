@@ -11,7 +11,7 @@ import shutil
 import socket
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..core.files import TEMPORARY_MARK
+from ..core.files import TEMPORARY_MARK, fsync_folder
 from .errors import CacheError, CorruptStoreError
 from .schema import Array, Element, check_index_checksum
 
@@ -106,8 +106,8 @@ class Backend(Protocol):
     def write_base(self, store: Path) -> AbstractContextManager[TreeWriter]:
         """Write a new compacted tree that replaces the old one."""
 
-    def remove_part(self, part: Path) -> None:
-        """Remove a part that the compacted tree holds; a reader sees it whole or not at all."""
+    def remove_parts(self, parts: Sequence[Path]) -> None:
+        """Remove parts that the compacted tree holds; a reader sees one whole or not at all."""
 
     def tidy(self, store: Path) -> None:
         """Remove what a finished compaction leaves behind; called under the store's lock."""
@@ -199,14 +199,17 @@ def remove_abandoned(backend: Backend, store: Path) -> list[Path]:
     A temporary of this machine is removed when its process is gone; one of another machine when
     nothing touched it for a day. One of a living process is never removed.
     """
-    removed = []
+    removed: list[Path] = []
     for folder, beginning in backend.temporary_places(store):
         if not folder.is_dir():
             continue
-        for path in sorted(folder.iterdir()):
-            if path.name.startswith(beginning) and _is_abandoned(path):
-                remove_tree(path)
-                removed.append(path)
+        left = [path for path in sorted(folder.iterdir()) if path.name.startswith(beginning)]
+        left = [path for path in left if _is_abandoned(path)]
+        if left:
+            fsync_folder(folder)  # one can be a part whose new name is not on the disk yet
+        for path in left:
+            remove_tree(path)
+        removed += left
     return removed
 
 

@@ -48,9 +48,7 @@ def compact(
             with backend.write_base(store) as writer:
                 write_merged(writer, catalog, head, drop)
             merged = {tree.path for tree in trees}
-            for part in parts:
-                if part in merged:
-                    backend.remove_part(part)
+            backend.remove_parts([part for part in parts if part in merged])
             fsync_folder(folder)
         backend.tidy(store)
         return True

@@ -10,7 +10,7 @@ HDF5's own descriptor, and never changed once it has its name.
 import io
 import mmap
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from ..core.files import fsync_folder, publish
+from ..core.files import make_folder, publish
 from .backend import (
     PART_NAME,
     RowArray,
@@ -103,7 +103,7 @@ def write_file(path: Path) -> Iterator[TreeWriter]:
     """Write a tree that appears as the file `path` when the block ends without an exception."""
     temporary = temporary_path(path)
     try:
-        with WholeFile(temporary, "w+b") as stream:
+        with _begun(temporary) as stream:
             try:
                 with h5py.File(
                     stream, "w", alignment_threshold=_ALIGNMENT, alignment_interval=_ALIGNMENT
@@ -121,6 +121,14 @@ def write_file(path: Path) -> Iterator[TreeWriter]:
         with suppress(FileNotFoundError):
             temporary.unlink()
         raise
+
+
+def _begun(path: Path) -> WholeFile:
+    """Make a file, and its folder: another process's compaction can just have removed that."""
+    while True:
+        make_folder(path.parent)
+        with suppress(FileNotFoundError):
+            return WholeFile(path, "w+b")
 
 
 class H5Backend:
@@ -186,9 +194,6 @@ class H5Backend:
     def write_part(self, store: Path, name: str) -> Iterator[TreeWriter]:
         """Write a part called `name`."""
         folder = self.parts_folder(store)
-        if not folder.is_dir():
-            folder.mkdir(parents=True, exist_ok=True)
-            fsync_folder(folder.parent)
         with write_file(folder / f"{name}.h5") as writer:
             yield writer
 
@@ -198,18 +203,20 @@ class H5Backend:
         with write_file(store) as writer:
             yield writer
 
-    def remove_part(self, part: Path) -> None:
-        """Remove a part that the compacted file holds."""
-        remove_tree(part)
+    def remove_parts(self, parts: Sequence[Path]) -> None:
+        """Remove parts that the compacted file holds."""
+        for part in parts:
+            remove_tree(part)
 
     def tidy(self, store: Path) -> None:
         """Remove the parts folder if it holds nothing but the lock."""
         folder = self.parts_folder(store)
         if not folder.is_dir():
             return
-        locks = lock_files(folder)
-        if set(folder.iterdir()) <= set(locks.values()):
-            for path in locks.values():  # the one that counts comes last
+        locks = list(lock_files(folder).values())
+        # Of two, the higher one is another process's, which the lock is about to be given to.
+        if len(locks) <= 1 and set(folder.iterdir()) <= set(locks):
+            for path in locks:
                 path.unlink(missing_ok=True)
             with suppress(OSError):  # another writer has just begun a part there
                 folder.rmdir()

@@ -193,7 +193,6 @@ def write_labels(path: Path | str, table: LabelTable, *, replaces: str | None = 
         **({"replaces": replaces} if replaces else {}),
     }
     attributes["checksum"] = index_checksum(attributes, arrays)
-    path.parent.mkdir(parents=True, exist_ok=True)
     remove_abandoned(backend, path)
     with backend.write_base(path) as writer:
         for name, array in arrays.items():

@@ -2,9 +2,11 @@
 
 The lock is a file in the folder of parts, `lock-1`, `lock-2` and so on; the highest number counts.
 It names the process that holds it, or says that nobody does. Whoever finds it free, or its process
-dead, makes the next number, which the file system gives to one only. The highest number is never
-removed while it counts, so a process that judged an older one cannot win by it. Nothing relies on
-`flock`, which network file systems have in many forms.
+dead, makes the next number, which the file system gives to one only. Only its holder may remove the
+highest number, with the folder: another process can have judged it before, so what it judged is
+compared with what is there once it has made the next. Each taking has an id of its own, by which a
+holder knows its lock from a later one of the same number. Nothing relies on `flock`, which network
+file systems have in many forms.
 """
 
 import json
@@ -13,6 +15,7 @@ import re
 import socket
 import subprocess
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -25,6 +28,8 @@ from .errors import CacheError, LockedError
 LOCK_NAME: Final = re.compile(r"lock-(\d+)\Z")
 _FREE: Final = "{}"
 _POLL_SECONDS: Final = 0.05
+_ENDED: Final = frozenset("ZX")
+"""States of processes that have ended and that their parent has not asked about."""
 
 
 @dataclass(frozen=True)
@@ -39,12 +44,14 @@ class Owner:
     """Of the system: after a restart nothing is alive."""
     namespace: str
     """Containers of one host name may number their processes apart."""
+    taking: str = ""
+    """Id of this one time that it takes a lock."""
 
     @classmethod
     def this_process(cls) -> Self:
-        """Return the process that calls."""
-        pid = os.getpid()
-        return cls(socket.gethostname(), pid, _start_of(pid) or "", _boot(), _namespace())
+        """Return the process that calls, at a taking of its own."""
+        pid, host, taking = os.getpid(), socket.gethostname(), uuid.uuid4().hex
+        return cls(host, pid, _start_of(pid) or "", _boot(), _namespace(), taking)
 
     @classmethod
     def from_text(cls, text: str) -> Self | None:
@@ -59,22 +66,39 @@ class Owner:
         """Return whether the process runs; None if that cannot be told from here."""
         if (self.host, self.namespace) != (socket.gethostname(), _namespace()):
             return None
-        return self.boot == _boot() and self.start == _start_of(self.pid)
+        if self.boot != _boot():
+            return False
+        start = _start_of(self.pid)
+        if start is None and _is_hidden(self.pid):
+            return None
+        return self.start == start
 
 
 def _start_of(pid: int) -> str | None:
-    """Return when a process began, or None if there is none of this number."""
+    """Return when a process began, or None if no running one of this number can be seen."""
     stat = Path(f"/proc/{pid}/stat")
     if Path("/proc/self/stat").exists():
         try:
-            # The name in brackets may hold anything; the 20th field after it is the time.
-            return stat.read_text().rpartition(")")[2].split()[19]
-        except (FileNotFoundError, ProcessLookupError):
+            # The name in brackets may hold anything; after it, field 1 is the state, 20 the time.
+            fields = stat.read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
             return None
+        return None if fields[0] in _ENDED else fields[19]
     found = subprocess.run(
         ["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False
     )
     return found.stdout.strip() or None
+
+
+def _is_hidden(pid: int) -> bool:
+    """Return whether a process runs that this user may not look at, as /proc can be set up."""
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return not os.access(f"/proc/{pid}/stat", os.R_OK)
+    except OSError:
+        pass
+    return False
 
 
 def _boot() -> str:
@@ -92,7 +116,7 @@ def _namespace() -> str:
 def compaction_lock(folder: Path, *, wait: bool, break_lock: bool = False) -> Iterator[bool]:
     """Hold the lock of the store whose parts lie in `folder`.
 
-    Yields False if it is held and `wait` is False.
+    Yields False if it is held, or may be, and `wait` is False.
 
     Args:
         folder: made if it is not there.
@@ -102,15 +126,20 @@ def compaction_lock(folder: Path, *, wait: bool, break_lock: bool = False) -> It
     Raises:
         LockedError: with `wait`, a process of another host holds it, which may be alive or not.
     """
-    while (number := _taken(folder, break_lock=break_lock)) is None:
-        if not wait:
-            yield False
-            return
-        time.sleep(_POLL_SECONDS)
+    try:
+        while (taken := _taken(folder, break_lock=break_lock)) is None and wait:
+            time.sleep(_POLL_SECONDS)
+    except LockedError:
+        if wait:
+            raise
+        taken = None
+    if taken is None:
+        yield False
+        return
     try:
         yield True
     finally:
-        _let_go(folder, number)
+        _let_go(*taken)
 
 
 def lock_files(folder: Path) -> dict[int, Path]:
@@ -122,23 +151,26 @@ def lock_files(folder: Path) -> dict[int, Path]:
     return dict(sorted((int(found[1]), path) for path, found in names.items() if found))
 
 
-def _taken(folder: Path, *, break_lock: bool) -> int | None:
-    """Return the number of the lock that is now ours, or None if a living process has it."""
+def _taken(folder: Path, *, break_lock: bool) -> tuple[Path, str] | None:
+    """Return the lock that is now ours and what it says, or None if a living process has it."""
     while True:
         folder.mkdir(parents=True, exist_ok=True)
         last, path = max(lock_files(folder).items(), default=(0, None))
         judged = _text(path)
+        if path is not None and judged is None:
+            continue  # gone meanwhile, and the folder can be another one
         if not break_lock and judged is not None and path is not None and _is_held(path, judged):
             return None
         mine = folder / f"lock-{last + 1}"
-        if not _made(mine):
+        text = _made(mine)
+        if text is None:
             continue
         others = lock_files(folder)
         if max(others, default=0) == last + 1 and _text(path) == judged:
             for number, other in others.items():
                 if number <= last:
                     other.unlink(missing_ok=True)
-            return last + 1
+            return mine, text
         # Another process was quicker: it has a higher number, or what was judged is another lock.
         mine.unlink(missing_ok=True)
 
@@ -174,15 +206,16 @@ def _is_held(path: Path, text: str) -> bool:
     return is_alive
 
 
-def _made(path: Path) -> bool:
-    """Make a lock of this process, whole at once; False if the number is taken."""
+def _made(path: Path) -> str | None:
+    """Make a lock of this process, whole at once, and return what it says; None if it is taken."""
     temporary = temporary_path(path)
+    text = json.dumps(asdict(Owner.this_process()))
     try:
-        _write(temporary, json.dumps(asdict(Owner.this_process())))
+        _write(temporary, text)
         # Like O_EXCL: it fails where the name is taken, on every file system with links.
         os.link(temporary, path)
     except (FileExistsError, FileNotFoundError):
-        return False
+        return None
     except OSError as error:
         message = (
             f"compaction needs a file system that links files, but {path} cannot be made "
@@ -192,16 +225,15 @@ def _made(path: Path) -> bool:
     finally:
         with suppress(FileNotFoundError):
             temporary.unlink()
-    return True
+    return text
 
 
-def _let_go(folder: Path, number: int) -> None:
-    """Say that nobody holds the lock; nothing is left to say where its folder was removed."""
-    path = folder / f"lock-{number}"
+def _let_go(path: Path, text: str) -> None:
+    """Say that nobody holds our lock; nothing is left to say where it was removed, or broken."""
+    if _text(path) != text:
+        return
     temporary = temporary_path(path)
     with suppress(FileNotFoundError):
-        if not path.exists():
-            return
         _write(temporary, _FREE)
         temporary.replace(path)
 

@@ -12,14 +12,14 @@ import json
 import mmap
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..core.files import fsync_folder, publish
+from ..core.files import fsync_folder, make_folder, publish
 from .backend import (
     PART_NAME,
     RowArray,
@@ -198,17 +198,14 @@ class ZarrBackend:
     def write_part(self, store: Path, name: str) -> Iterator[TreeWriter]:
         """Write a part called `name`."""
         folder = self.parts_folder(store)
-        if not folder.is_dir():
-            folder.mkdir(parents=True, exist_ok=True)
-            fsync_folder(store)
-            fsync_folder(store.parent)
+        make_folder(folder)
         with write_group(folder / name) as writer:
             yield writer
 
     @contextmanager
     def write_base(self, store: Path) -> Iterator[TreeWriter]:
         """Write a new compacted group and let the root name it."""
-        store.mkdir(parents=True, exist_ok=True)
+        make_folder(store)
         before = [int(path.name[5:13]) for path in store.iterdir() if _GROUP_NAME.match(path.name)]
         name = f"rows-{max(before, default=0) + 1:08d}-{os.urandom(6).hex()}"
         with write_group(store / name) as writer:
@@ -223,19 +220,27 @@ class ZarrBackend:
             os.fsync(stream.fileno())
         publish(temporary, store / "zarr.json")
 
-    def remove_part(self, part: Path) -> None:
-        """Remove a part: first its name, so that no reader finds half of it."""
-        doomed = temporary_path(part)
-        with suppress(FileNotFoundError):
-            part.replace(doomed)
-            remove_tree(doomed)
+    def remove_parts(self, parts: Sequence[Path]) -> None:
+        """Remove parts: first their names, so that no reader finds half of one.
+
+        Nor does one after a power cut: the names are gone from the disk before the first file is.
+        """
+        doomed = []
+        for part in parts:
+            new = temporary_path(part)
+            with suppress(FileNotFoundError):
+                part.replace(new)
+                doomed.append(new)
+        for folder in {path.parent for path in doomed}:
+            fsync_folder(folder)
+        for path in doomed:
+            remove_tree(path)
 
     def tidy(self, store: Path) -> None:
         """Remove compacted groups that the root no longer names."""
         current = self.find_base(store)
-        for path in sorted(store.iterdir()):
-            if _GROUP_NAME.match(path.name) and path != current:
-                self.remove_part(path)
+        groups = [path for path in sorted(store.iterdir()) if _GROUP_NAME.match(path.name)]
+        self.remove_parts([path for path in groups if path != current])
 
 
 def _read_node(text: str, kind: str, where: Path) -> dict[str, Any]:

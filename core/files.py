@@ -26,6 +26,21 @@ def fsync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those above it that are missing, so that they survive a power cut.
+
+    The entry of a folder that is there already is brought to the disk too: whoever made it may have
+    been killed before he did so, or be about to.
+    """
+    if folder.is_dir():
+        with suppress(PermissionError):  # what may not be read was not made by a process like this
+            fsync_folder(folder.absolute().parent)
+        return
+    make_folder(folder.absolute().parent)
+    folder.mkdir(exist_ok=True)
+    fsync_folder(folder.absolute().parent)
+
+
 def publish(temporary: Path, path: Path) -> None:
     """Give a finished, fsynced `temporary` file its real name, durably."""
     temporary.replace(path)
@@ -38,7 +53,7 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
 
     A reader sees the old file or the new one, never a part; so does one after a power cut.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     temporary = temporary_name(path)
     try:
         with temporary.open("wb") as stream:

@@ -88,6 +88,8 @@ class RunOptions:
     """The part of the videos that is this job's; other jobs take the others."""
     prune: bool = False
     """Drop stored videos that are in none of the trees."""
+    break_lock: bool = False
+    """Make a store one file although a process that cannot be seen from here may be at it."""
     compile: bool = False
     """Run networks through `torch.compile`: minutes to begin with, then faster on a GPU."""
     dry_run: bool = False

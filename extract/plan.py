@@ -175,7 +175,6 @@ def _open_writer(job: Job, options: RunOptions) -> StoreWriter:
             name: features.version(name) for name in ("libjpeg_turbo", "jpg", "zlib", "webp")
         },
     }
-    job.path.parent.mkdir(parents=True, exist_ok=True)
     return StoreWriter.open(
         job.path,
         job.loaded.spec,

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
-from ..cache import EmbeddingStore, open_store
+from ..cache import EmbeddingStore, LockedError, open_store
 from .compute import Done, compute, positions
 from .explain import explain_job
 from .frames import FrameSet, find_videos
@@ -43,6 +43,8 @@ def run(
         progress: show a progress bar on stderr.
 
     Raises:
+        LockedError: a process of another host may be making the store one file; with a shard this
+            is only said on stderr.
         AbawError: see the parts; a store that holds something else is never changed.
         InterruptedRunError: after Ctrl-C or SIGTERM, with everything computed committed.
     """
@@ -121,7 +123,23 @@ def _tidy(jobs: list[Job], frames: FrameSet, done: Done, options: RunOptions) ->
         job.writer.flush()
         is_last = options.shard is None or _is_complete(job, frames)
         if dropped or (is_last and (done.n_frames.get(job.name) or _has_parts(job.path))):
-            job.writer.compact(drop=dropped)
+            _compact(job, dropped, options)
+
+
+def _compact(job: Job, dropped: frozenset[str], options: RunOptions) -> None:
+    """Make a store one file; of several jobs, one does it."""
+    if job.writer is None:
+        return
+    try:
+        job.writer.compact(drop=dropped, break_lock=options.break_lock)
+    except LockedError as error:
+        if options.shard is None:
+            raise
+        # All that was asked of a shard is done: its parts are committed.
+        print(
+            f"{job.name}: shard {options.shard} is done and readable, but stays in parts: {error}",
+            file=sys.stderr,
+        )
 
 
 def _is_complete(job: Job, frames: FrameSet) -> bool:

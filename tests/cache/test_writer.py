@@ -1,8 +1,10 @@
 """Adding, resuming, replacing and compacting, on both backends."""
 
+import json
 import os
 import subprocess
 import sys
+from dataclasses import asdict, replace
 from itertools import pairwise
 
 import numpy as np
@@ -10,9 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from abaw.cache import CacheError, CorruptStoreError, Failure, open_store
+from abaw.cache import CacheError, CorruptStoreError, Failure, LockedError, h5_store, open_store
 from abaw.cache.backend import remove_abandoned, temporary_path
 from abaw.cache.locate import backend_of
+from abaw.cache.lock import Owner
 from abaw.cache.versions import Entry, newest_complete, tiling
 
 
@@ -121,6 +124,44 @@ def test_many_parts_are_compacted_while_writing(kit, path, monkeypatch):
             kit.assert_holds(store, source)
 
 
+def test_many_parts_stay_parts_while_another_host_compacts(kit, path, monkeypatch):
+    monkeypatch.setattr("abaw.cache.writer.MAX_PARTS", 2)
+    source = kit.make_source("a", 2)
+    with kit.open_writer(path) as writer:
+        folder = writer._backend.parts_folder(path)
+        owner = replace(Owner.this_process(), host="node7")
+        (folder / "lock-1").write_text(json.dumps(asdict(owner)))
+        kit.add_whole(writer, source)
+        writer.flush()
+        assert open_store(path).n_parts == 2
+        kit.assert_holds(open_store(path), source)
+        with pytest.raises(LockedError, match="of node7 holds lock-1"):
+            writer.compact()
+        writer.compact(break_lock=True)
+    assert open_store(path).n_parts == 0
+
+
+def test_a_part_is_written_also_when_a_compaction_removes_its_folder_meanwhile(
+    kit, path, monkeypatch
+):
+    if path.suffix == ".zarr":
+        pytest.skip("this backend keeps its folder of parts")
+    made, removed = h5_store.make_folder, []
+
+    def make_folder(folder):
+        made(folder)
+        if folder.suffix == ".parts" and not removed:
+            folder.rmdir()
+            removed.append(folder)
+
+    monkeypatch.setattr(h5_store, "make_folder", make_folder)
+    source = kit.make_source("a", 2)
+    with kit.open_writer(path) as writer:
+        kit.add_whole(writer, source)
+    assert removed
+    kit.assert_holds(open_store(path), source)
+
+
 def test_work_done_before_an_exception_is_kept(kit, path):
     source = kit.make_source("a", 2)
 
@@ -210,7 +251,7 @@ def test_parts_left_by_a_compaction_that_was_cut_off_change_nothing(kit, path, m
         writer.flush()
         writer.add("a", **source.piece(2, 4))
         with monkeypatch.context() as patch:
-            patch.setattr(type(writer._backend), "remove_part", lambda self, part: None)
+            patch.setattr(type(writer._backend), "remove_parts", lambda self, parts: None)
             writer.compact()
     assert open_store(path).n_parts == 3
     kit.assert_holds(open_store(path), source)

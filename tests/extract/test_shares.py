@@ -1,17 +1,22 @@
 """One extraction shared by several processes: devices of a machine, shards of a cluster's jobs."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
 from contextlib import suppress
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from abaw.cache import open_store
+from abaw.cache.lock import Owner
+from abaw.cli import main
 from abaw.core.errors import UsageError
 from abaw.extract import ExtractError, parse_devices, parse_shard
 from abaw.extract.frames import find_videos
@@ -79,6 +84,56 @@ def test_shards_together_are_the_whole_and_the_last_makes_one_file(
         summary = extract(tree, tmp_path / "c", store=store, shard=Shard(number, 3))
         assert f"in shard {number}/3" in summary.text()
     assert open_store(tmp_path / "c" / "thumbnail").n_parts == 0
+    assert_same(tmp_path / "whole" / "thumbnail", tmp_path / "c" / "thumbnail")
+
+
+@pytest.fixture
+def held_by_node7(tree: Path, tmp_path: Path) -> Path:
+    """A store of one shard of two, whose lock a process of another host holds."""
+    extract(tree, tmp_path / "c", shard=Shard(1, 2))
+    path = tmp_path / "c" / "thumbnail.h5.parts" / "lock-1"
+    owner = replace(Owner.this_process(), host="node7", pid=4711)
+    path.write_text(json.dumps(asdict(owner)))
+    return path
+
+
+def command(tree: Path, tmp_path: Path, *flags: str) -> list[str]:
+    words = ["extract", str(tree), "--cache", str(tmp_path / "c"), "--backbone", "thumbnail"]
+    words += ["--weights", "none", "--device", "cpu", "--precision", "fp32", "--quiet"]
+    return [*words, "--batch-size", "8", *flags]
+
+
+def test_the_last_shard_that_meets_another_hosts_lock_says_so_and_ends_well(
+    tree: Path, tmp_path: Path, held_by_node7: Path
+):
+    ended = CliRunner().invoke(main, command(tree, tmp_path, "--shard", "2/2"))
+    assert ended.exit_code == 0
+    for words in ("thumbnail: shard 2/2 is done", "process 4711 of node7", "--break-lock"):
+        assert words in ended.stderr
+    assert held_by_node7.exists()
+    with open_store(tmp_path / "c" / "thumbnail") as store:
+        assert store.n_parts > 1
+        assert sorted(store) == sorted(VIDEOS)
+
+
+def test_a_run_without_shards_that_meets_another_hosts_lock_fails(
+    tree: Path, tmp_path: Path, held_by_node7: Path
+):
+    ended = CliRunner().invoke(main, command(tree, tmp_path))
+    assert ended.exit_code == 1
+    assert "process 4711 of node7 holds lock-1" in ended.stderr
+    assert held_by_node7.exists()
+    assert sorted(open_store(tmp_path / "c" / "thumbnail")) == sorted(VIDEOS)
+
+
+def test_break_lock_takes_the_lock_of_another_host(tree: Path, tmp_path: Path, held_by_node7: Path):
+    flags = ("--shard", "2/2", "--break-lock")
+    ended = CliRunner().invoke(main, command(tree, tmp_path, *flags))
+    assert ended.exit_code == 0
+    assert "lock" not in ended.stderr
+    assert not held_by_node7.exists()
+    assert open_store(tmp_path / "c" / "thumbnail").n_parts == 0
+    extract(tree, tmp_path / "whole")
     assert_same(tmp_path / "whole" / "thumbnail", tmp_path / "c" / "thumbnail")
 
 
