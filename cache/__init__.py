@@ -6,11 +6,15 @@ from .errors import (
     CorruptStoreError,
     FingerprintError,
     FormatVersionError,
+    InteropError,
     LockedError,
     StoreExistsError,
     StoreMissingError,
     VideoMissingError,
 )
+from .interop import import_features
+from .interop_export import export_features
+from .interop_summary import ImportSummary
 from .labels import SPLITS, LabelRecord, LabelStore, LabelTable, Split, write_labels
 from .locate import list_stores
 from .spec import EmbeddingSpec
@@ -28,6 +32,8 @@ __all__ = [
     "Failure",
     "FingerprintError",
     "FormatVersionError",
+    "ImportSummary",
+    "InteropError",
     "LabelRecord",
     "LabelStore",
     "LabelTable",
@@ -41,6 +47,8 @@ __all__ = [
     "VideoRecord",
     "VideoState",
     "describe_cache",
+    "export_features",
+    "import_features",
     "list_stores",
     "open_store",
     "write_labels",

@@ -51,7 +51,8 @@ def to_stored(
         message = (
             f"embeddings stored as {dtype} must be within +-{np.finfo(dtype).max:g}, but dimension "
             f"{column} of frame {int(frame[row])} of video {video!r} is "
-            f"{embedding[row, column]:g}; use --set dtype=float32"
+            f"{embedding[row, column]:g}; use --set dtype=float32 (of an import: "
+            f"--dtype float32)"
         )
         raise CacheError(message)
     return stored
