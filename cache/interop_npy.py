@@ -108,10 +108,19 @@ class _Arrays:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        # Opened here: np.load leaves a file open that proves to be no whole archive.
+        self._stream = path.open("rb")
         try:
-            # mmap_mode counts for .npy only: nothing of a long video is read to learn its shape.
-            loaded = np.load(path, mmap_mode="r", allow_pickle=False)
+            is_archive = self._stream.read(2) == b"PK"
+            self._stream.seek(0)
+            # mmap_mode is for .npy only: nothing of a long video is read to learn its shape.
+            loaded = (
+                np.load(self._stream, allow_pickle=False)
+                if is_archive
+                else np.load(path, mmap_mode="r", allow_pickle=False)
+            )
         except _DAMAGES as error:
+            self._stream.close()
             raise self._damaged(error) from error
         self._npz = loaded if isinstance(loaded, np.lib.npyio.NpzFile) else None
         self._arrays: Mapping[str, Any] = {KEY: loaded} if self._npz is None else self._npz
@@ -122,6 +131,7 @@ class _Arrays:
     def __exit__(self, *_: object) -> None:
         if self._npz is not None:
             self._npz.close()
+        self._stream.close()
 
     def __contains__(self, key: str) -> bool:
         return key in self._arrays

@@ -155,7 +155,8 @@ class TableSource:
 
     def _check_columns(self, file: TableFile) -> None:
         lacking = [name for name in self.columns if name not in file.names]
-        besides = [] if self._is_chosen else sorted(set(file.names) - self._names)
+        own = set(file.names) - self._names - BOOKKEEPING
+        besides = [] if self._is_chosen else sorted(own)
         if lacking or besides:
             message = (
                 f"all files must have the columns of the first, but {file.path} lacks "
