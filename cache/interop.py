@@ -9,11 +9,11 @@ from typing import Any, Final, Literal
 
 import numpy as np
 
-from ..core.errors import UsageError
+from ..core.errors import AbawError, UsageError
 from ..core.names import check_embedding_name
 from ..core.provenance import now, package_versions
 from .admission import check_same_spec
-from .errors import CacheError, FingerprintError, InteropError
+from .errors import FingerprintError, InteropError
 from .interop_abaw4 import Abaw4Source
 from .interop_csv import CsvFile
 from .interop_npy import NpySource
@@ -207,7 +207,7 @@ def _writer(
     try:
         with writer:
             yield writer
-    except CacheError:
+    except AbawError:
         # Else the same command with --dtype float32 would be refused for a store of no videos.
         if is_new and backend.list_parts(path) == first:
             for part in first:

@@ -101,7 +101,8 @@ class TableSource:
             self.options["frame_offset"] = options.frame_offset
         self.notes: list[str] = [f"columns: {self.dim}, {short_list(self.columns, 8)}"]
         if left_out:
-            self.notes.append(f"left out: {short_list(left_out, 12)}")
+            named = [name or "(no name)" for name in left_out]
+            self.notes.append(f"left out: {short_list(named, 12)}")
 
     @property
     def videos(self) -> tuple[str, ...]:

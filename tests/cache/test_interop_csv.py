@@ -64,7 +64,9 @@ def test_by_default_columns_of_text_and_of_bookkeeping_are_left_out_and_listed(f
     write_text(folder / "a.csv", PYFEAT_HEAD + ",who", *(row + ",me" for row in PYFEAT_ROWS))
     summary = load(folder, frame_offset=1)
     assert "columns: 3, AU01, AU12, anger" in summary.text()
-    assert "left out: , frame, FaceScore, input, approx_time, Identity, who" in summary.text()
+    assert (
+        "left out: (no name), frame, FaceScore, input, approx_time, Identity, who" in summary.text()
+    )
 
 
 def test_rows_are_sorted_by_frame(folder):
@@ -119,7 +121,7 @@ def test_a_pattern_that_fits_nothing_is_refused_with_what_is_near(folder):
 
 def test_a_bookkeeping_column_is_a_feature_only_if_it_is_named(folder):
     write_text(folder / "a.csv", OPENFACE_HEAD, *OPENFACE_ROWS)
-    load(folder, columns="con*,AU*_r,confidence")
+    load(folder, columns="AU*_r,confidence")
     with stored(folder) as store:
         assert store.spec.options["columns"] == "confidence,AU01_r,AU12_r"
         assert float(store["a"].embedding[0, 0]) == np.float16(0.98)
@@ -175,7 +177,7 @@ def test_a_video_of_failures_only_is_recorded_and_told(folder):
     write_text(folder / "a.csv", "frame,success,x", "1,1,2")
     write_text(folder / "b.csv", "frame,success,x", "1,0,2", "2,0,2")
     summary = load(folder)
-    with pytest.raises(InteropError, match="1 videos have no row with features .*: b; see"):
+    with pytest.raises(InteropError, match=r"1 videos have no row with features .*: b; see"):
         summary.raise_for_videos()
     with stored(folder) as store:
         assert store.videos == ("a",)
@@ -203,5 +205,5 @@ def test_an_option_that_the_layout_has_no_use_for_is_refused(folder):
     write_text(folder / "a.csv", "frame,x", "1,2")
     with pytest.raises(UsageError, match="--face-id is not for the layout npy"):
         import_features(folder.parent / "cache", "x", folder, "npy", face_id=1)
-    with pytest.raises(UsageError, match="an embedding name is made of .* got 'a\\+b'"):
+    with pytest.raises(UsageError, match=r"an embedding name is made of .* got 'a\+b'"):
         import_features(folder.parent / "cache", "a+b", folder, "csv")
