@@ -116,7 +116,7 @@ def import_features(
         summary.raise_for_videos()
     with _writer(path, spec, _provenance(opened, source, options, hashes)) as writer:
         _import_all(writer, opened, hashes, summary)
-    if labels is not None or (layout in {"abaw4", "npy"} and (summary.new or summary.changed)):
+    if layout in {"abaw4", "npy"}:
         summary.notes += _number_notes(numbers, labels)
     return summary
 
@@ -275,7 +275,7 @@ def _add(writer: StoreWriter, video: str, version: int, content: int, found: Imp
 def _number_notes(numbers: FrameNumbers, labels: str | None) -> list[str]:
     if labels is None:
         return ["frame numbers: those of the source, else 1 to n (--labels NAME takes the labels')"]
-    found = [f"frame numbers of {labels}: {numbers.n_from_labels} videos"]
+    found = [f"frame numbers of {labels}: {len(numbers.from_labels)} videos"]
     if numbers.disagreeing:
         found.append(
             f"frame numbers 1 to n, because lengths do not agree with {labels}: "

@@ -84,7 +84,6 @@ class Abaw4Source:
             n, dim = check_rows(data, where)
             check_dim(dim, self.dim, where)
             rows = data[:]
-        self._numbers.count(video, n)
 
         def say(row: int, column: int, value: object) -> str:
             return f"row {row + 1}: dimension {column} is {value}"

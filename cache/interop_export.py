@@ -1,5 +1,6 @@
 """Stores in the layouts of other programs."""
 
+import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -57,6 +58,7 @@ def export_features(
     try:
         with room_needed(out):
             notes = _write(temporary, stores, layout, cache / (labels or "labels"))
+            _fsync_all(temporary)
         publish(temporary, out)
     except BaseException:
         with suppress(OSError):
@@ -79,6 +81,16 @@ def _write(
         own.mkdir()
         _WRITE[layout](own, store)
     return [f"  {store.name}: {len(store)} videos, {store.n_frames:,} frames" for store in stores]
+
+
+def _fsync_all(folder: Path) -> None:
+    """Bring all that was written to the disk: what is published must survive a power cut."""
+    for path in (*folder.rglob("*"), folder):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _embeddings(cache: Path, name: str) -> EmbeddingStore:

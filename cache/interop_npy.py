@@ -82,7 +82,6 @@ class NpySource:
                 check_rising(frame, str(path))
             else:
                 frame = self._numbers.of(video, n)
-                self._numbers.count(video, n)
             time = arrays.column("time", n, "fiu").astype(np.float64) if "time" in arrays else None
 
         def say(row: int, column: int, value: object) -> str:

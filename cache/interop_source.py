@@ -107,29 +107,24 @@ class FrameNumbers:
     """Frame numbers of sources that have none: the labels' where lengths agree, else 1 to n."""
 
     labels: LabelStore | None
-    n_from_labels: int = 0
+    from_labels: set[str] = field(default_factory=set)
     """Videos that got the numbers of the labels store."""
     disagreeing: dict[str, str] = field(default_factory=dict)
     """Video -> why it is counted from 1 although labels were given."""
 
     def of(self, video: str, n: int) -> NDArray[np.int64]:
-        """Return the frame numbers (n,) of a video's n rows."""
-        if self.labels is not None and video in self.labels:
-            frame = self.labels[video].frame
-            if len(frame) == n:
-                return frame.astype(np.int64)
-        return np.arange(1, n + 1)
-
-    def count(self, video: str, n: int) -> None:
-        """Note which numbers a video got."""
+        """Return the frame numbers (n,) of a video's n rows, and note whose they are."""
         if self.labels is None:
-            return
+            return np.arange(1, n + 1)
         if video not in self.labels:
             self.disagreeing[video] = "not in the labels"
-        elif len(self.labels[video]) != n:
-            self.disagreeing[video] = f"{n} rows, {len(self.labels[video])} labelled frames"
-        else:
-            self.n_from_labels += 1
+            return np.arange(1, n + 1)
+        frame = self.labels[video].frame
+        if len(frame) != n:
+            self.disagreeing[video] = f"{n} rows, {len(frame)} labelled frames"
+            return np.arange(1, n + 1)
+        self.from_labels.add(video)
+        return frame.astype(np.int64)
 
 
 def find_files(source: Path, suffixes: Sequence[str]) -> dict[str, Path]:

@@ -1,6 +1,7 @@
 """Tables, one file a video, one row a frame: which columns are features, which rows are frames."""
 
 from collections.abc import Callable, Iterator, Sequence
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
@@ -251,9 +252,10 @@ def _choose(file: TableFile, patterns: Sequence[str]) -> tuple[list[str], list[s
             fits = {n for n in file.names if n not in BOOKKEEPING and fnmatchcase(n, pattern)}
             fits |= {pattern} & set(file.names)
             if not fits:
+                near = get_close_matches(pattern, file.names) or file.names[:8]
                 message = (
                     f"every pattern of --columns must fit a column, but {pattern!r} fits none of "
-                    f"{file.path}; {near_misses(pattern, file.names)}"
+                    f"{file.path}; {near_misses(pattern, near)}"
                 )
                 raise UsageError(message)
             chosen |= fits
