@@ -190,6 +190,21 @@ def test_a_number_that_float32_cannot_hold_is_a_gap(folder):
     assert load(folder).failures == [("a", 2, "line 3 of a.csv: x is inf")]
 
 
+def test_every_gap_has_its_own_reason_where_times_come_and_go(folder):
+    rows = ("1,0.5,1", "2,0.6,nan", "3,,2", "4,,inf", "5,0.9,3", "6,1.0,-inf", "7,,nan")
+    write_text(folder / "a.csv", "frame,timestamp,x", *rows)
+    load(folder)
+    with stored(folder) as store:
+        np.testing.assert_array_equal(store["a"].time, [0.5, np.nan, 0.9])
+        assert store["a"].frame.tolist() == [1, 3, 5]
+        assert [(f.frame, f.reason) for f in store.failures] == [
+            (2, "line 3 of a.csv: x is nan"),
+            (4, "line 5 of a.csv: x is inf"),
+            (6, "line 7 of a.csv: x is -inf"),
+            (7, "line 8 of a.csv: x is nan"),
+        ]
+
+
 def test_tables_longer_than_a_block_come_in_whole(folder):
     frame = np.arange(1, 10_001)
     lines = [f"{n},{n % 512 / 4},{n % 7}" for n in frame]

@@ -78,3 +78,10 @@ def test_a_text_column_that_is_chosen_is_refused(tmp_path):
     write_table(tmp_path / "parquet" / "a.parquet", **COLUMNS)
     with pytest.raises(InteropError, match=r"column 'who' of .*a\.parquet must hold numbers"):
         load(tmp_path / "parquet", columns="who")
+
+
+def test_a_row_is_named_by_its_place_in_the_whole_file(tmp_path):
+    x = [0.5] * 10_000
+    x[9_000] = None
+    write_table(tmp_path / "parquet" / "a.parquet", frame=list(range(1, 10_001)), x=x)
+    assert load(tmp_path / "parquet").failures == [("a", 9_001, "row 9001 of a.parquet: x is nan")]
