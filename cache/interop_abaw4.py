@@ -95,7 +95,7 @@ class Abaw4Source:
         try:
             with h5py.File(self._path, "r", locking=False) as file:
                 yield file
-        except (OSError, RuntimeError, KeyError) as error:
+        except (OSError, RuntimeError, KeyError, ValueError) as error:
             message = f"{self._path} must be a whole HDF5 file, but {error}; copy it again"
             raise InteropError(message) from error
 
@@ -171,7 +171,10 @@ def held_rows(
     return row, have[row] != want
 
 
-def _note_feature(name: str, item: object, found: list[str]) -> None:
+def _note_feature(name: str | bytes, item: object, found: list[str]) -> None:
+    if isinstance(name, bytes):  # as h5py gives names that are not UTF-8
+        message = f"names must be UTF-8, but one is {name!r}"
+        raise ValueError(message)
     if isinstance(item, h5py.Dataset) and name.endswith("/feature"):
         found.append(name.removesuffix("/feature"))
 

@@ -1,5 +1,6 @@
 """A folder of `.npy` or `.npz` files, one a video: read and written. No pickle is ever loaded."""
 
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -182,7 +183,12 @@ class _Arrays:
         )
 
 
-_DAMAGES: Final = (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error)
+_DAMAGES: Final = (
+    *(ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error),
+    # Of a head that is Python no more, of a shape beyond memory, of locked or odd archives.
+    *(tokenize.TokenError, SyntaxError, TypeError, MemoryError, OverflowError, RuntimeError),
+)
+"""What NumPy raises for damaged files."""
 
 
 def _key_and_dim(path: Path) -> tuple[str, int]:

@@ -24,7 +24,7 @@ class ParquetFile:
         try:
             with path.open("rb") as stream:
                 self._schema = self._parquet.read_schema(stream)
-        except (self._arrow.ArrowException, OSError) as error:
+        except (self._arrow.ArrowException, OSError, ValueError) as error:
             raise self._damaged(error) from error
         self.names = [column_name(text) for text in self._schema.names]
 
@@ -57,7 +57,7 @@ class ParquetFile:
                         values[:, place] = wide.to_numpy(zero_copy_only=False)  # a gap is NaN
                     yield Block(np.arange(first, first + batch.num_rows), values)
                     first += batch.num_rows
-        except (self._arrow.ArrowException, OSError) as error:
+        except (self._arrow.ArrowException, OSError, ValueError) as error:
             raise self._damaged(error) from error
 
     def _is_number(self, kind: Any) -> bool:  # noqa: ANN401 - a type of pyarrow

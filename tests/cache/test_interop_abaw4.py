@@ -204,3 +204,10 @@ def test_features_of_another_form_or_width_are_refused_by_name(cache, tmp_path):
     assert "has 4 and those before it 3" in summary.refused["b"]
     assert "is float64 of shape (3,)" in summary.refused["c"]
     assert summary.new == ["a"]
+
+
+def test_a_name_that_is_no_text_is_refused(cache, tmp_path):
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file[b"a\xff/feature"] = np.ones((2, 3))
+    with pytest.raises(InteropError, match=r"x\.h5 must be .*names must be UTF-8, but one is b'a"):
+        import_features(cache, "x", tmp_path / "x.h5", "abaw4")

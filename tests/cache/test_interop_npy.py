@@ -5,7 +5,7 @@ import pickle
 import numpy as np
 import pytest
 
-from abaw.cache import InteropError, import_features, open_store
+from abaw.cache import CacheError, InteropError, import_features, open_store
 
 
 @pytest.fixture
@@ -129,7 +129,7 @@ def test_a_folder_without_such_files_is_refused(folder):
 
 def test_numbers_beyond_float16_are_refused_and_leave_no_store_behind(folder):
     np.save(folder / "a.npy", np.full((3, 2), 1e6))
-    with pytest.raises(Exception, match=r"frame 1 of video 'a' is 1e\+06; .*--dtype float32"):
+    with pytest.raises(CacheError, match=r"frame 1 of video 'a' is 1e\+06; .*--dtype float32"):
         load(folder)
     assert load(folder, dtype="float32").new == ["a"]
 
@@ -137,8 +137,31 @@ def test_numbers_beyond_float16_are_refused_and_leave_no_store_behind(folder):
 def test_float16_that_loses_too_much_is_refused_and_float32_is_not(folder):
     rows = 4000 + np.random.default_rng(0).normal(size=(100, 2))
     np.save(folder / "a.npy", rows)
-    with pytest.raises(Exception, match=r"would lose too much as float16.*--dtype float32"):
+    with pytest.raises(CacheError, match=r"would lose too much as float16.*--dtype float32"):
         load(folder)
     load(folder, dtype="float32")
     with open_store(folder.parent / "cache" / "x") as store:
         np.testing.assert_array_equal(store["a"].embedding, rows.astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        pytest.param(b"'<f8'", b"'(f8'", id="no-type"),
+        pytest.param(b"(20, 30)", b"(20, 30 ", id="not-closed"),
+        pytest.param(b"(20, 30)", b"(99, 99)", id="longer-than-the-file"),
+    ],
+)
+def test_a_head_that_is_damaged_is_named(folder, old, new):
+    np.save(folder / "a.npy", np.ones((20, 30)))
+    data = (folder / "a.npy").read_bytes()
+    assert old in data
+    (folder / "a.npy").write_bytes(data.replace(old, new))
+    with pytest.raises(InteropError, match=r"a\.npy must be a whole \.npy or \.npz file, but"):
+        load(folder)
+
+
+def test_numbers_beyond_float32_are_refused_with_another_remedy(folder):
+    np.save(folder / "a.npy", np.full((3, 2), 1e60))
+    with pytest.raises(CacheError, match=r"'a' is 1e\+60; scale them down"):
+        load(folder, dtype="float32")

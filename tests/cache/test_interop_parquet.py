@@ -85,3 +85,10 @@ def test_a_row_is_named_by_its_place_in_the_whole_file(tmp_path):
     x[9_000] = None
     write_table(tmp_path / "parquet" / "a.parquet", frame=list(range(1, 10_001)), x=x)
     assert load(tmp_path / "parquet").failures == [("a", 9_001, "row 9001 of a.parquet: x is nan")]
+
+
+def test_dots_in_the_names_of_columns_are_no_paths(tmp_path):
+    write_table(tmp_path / "parquet" / "a.parquet", **{"frame": [1, 2], "au.01": [0.5, 0.25]})
+    load(tmp_path / "parquet")
+    with open_store(tmp_path / "cache/x") as store:
+        assert store["a"].embedding.tolist() == [[0.5], [0.25]]
