@@ -7,11 +7,15 @@ from .errors import (
     CorruptStoreError,
     FingerprintError,
     FormatVersionError,
+    InteropError,
     LockedError,
     StoreExistsError,
     StoreMissingError,
     VideoMissingError,
 )
+from .interop import import_features
+from .interop_export import export_features
+from .interop_summary import ImportSummary
 from .labels import SPLITS, LabelRecord, LabelStore, LabelTable, Split, write_labels
 from .locate import list_stores, store_path
 from .merge import merge_stores
@@ -32,6 +36,8 @@ __all__ = [
     "Failure",
     "FingerprintError",
     "FormatVersionError",
+    "ImportSummary",
+    "InteropError",
     "LabelRecord",
     "LabelStore",
     "LabelTable",
@@ -50,6 +56,8 @@ __all__ = [
     "convert_store",
     "describe_cache",
     "disk_usage",
+    "export_features",
+    "import_features",
     "list_stores",
     "merge_stores",
     "open_store",

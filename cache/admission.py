@@ -66,10 +66,11 @@ def to_stored(
         stored = np.array(embedding, np.dtype(dtype).newbyteorder("<"), order="C")
     if not np.isfinite(stored).all():
         row, column = map(int, np.argwhere(~np.isfinite(stored))[0])
+        do = "use --set dtype=float32 (of an import: --dtype float32)"
         message = (
             f"embeddings stored as {dtype} must be within +-{np.finfo(dtype).max:g}, but dimension "
             f"{column} of frame {int(frame[row])} of video {video!r} is "
-            f"{embedding[row, column]:g}; use --set dtype=float32"
+            f"{embedding[row, column]:g}; {do if dtype == 'float16' else 'scale them down'}"
         )
         raise CacheError(message)
     return stored

@@ -117,11 +117,8 @@ def _paragraph(name: str, facts: dict[str, Any]) -> str:
         lines[0] += f" x {facts['dim']} {facts['dtype']} ({facts['bytes'] / 1e6:.1f} MB)"
         if facts["random_weights"]:
             lines.append("  RANDOM WEIGHTS: fit to try the road, not to study affect")
-        lines.append(
-            f"  {spec['backbone']}, {spec['input_size']} px, layer {spec['layer']}, "
-            f"pool {spec['pool']}, {facts['store']}, {facts['parts']} parts not compacted"
-        )
         lines += _loss_lines(facts)
+        lines.append(f"  {_made_by(spec)}, {facts['store']}, {facts['parts']} parts not compacted")
         lines.append(f"  weights {spec['weights']}")
         lines += [f"  {key}: {value}" for key, value in sorted(provenance.items())]
         lines += _failure_lines(facts["failures"])
@@ -139,6 +136,15 @@ def _loss_lines(facts: dict[str, Any]) -> list[str]:
     )
     warning = "; WARNING: that is much, use dtype=float32" if loss["largest"] > MOST_LOSS else ""
     return [f"  {text}{warning}"]
+
+
+def _made_by(spec: dict[str, Any]) -> str:
+    """Return what the numbers come from; of an import nothing but how it was read is known."""
+    if spec["backbone"].startswith("import:"):
+        return ", ".join([spec["backbone"], *(f"{k}={v}" for k, v in spec["options"].items())])
+    return (
+        f"{spec['backbone']}, {spec['input_size']} px, layer {spec['layer']}, pool {spec['pool']}"
+    )
 
 
 def _failure_lines(failures: list[dict[str, Any]]) -> list[str]:

@@ -36,3 +36,7 @@ class VideoMissingError(CacheError, KeyError):
 
     def __str__(self) -> str:  # a KeyError would put the message in quotes
         return str(self.args[0])
+
+
+class InteropError(CacheError):
+    """A file of another program is not of its layout; the message names file and place."""

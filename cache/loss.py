@@ -92,7 +92,8 @@ class LossWatch:
                 f"dimension {dimension}, which is about {rows[:, dimension].mean():.3g} and varies "
                 f"by {spread[dimension]:.3g}, is stored with an error of "
                 f"{self._max_error[dimension]:.2g}, {100 * shares[dimension]:.0f} % of that "
-                f"(at most {100 * MOST_LOSS:.0f} % are allowed); use --set dtype=float32"
+                f"(at most {100 * MOST_LOSS:.0f} % are allowed); use --set dtype=float32 "
+                f"(of an import: --dtype float32)"
             )
             raise CacheError(message)
         if self._n_free <= 0:

@@ -55,9 +55,7 @@ def merge_stores(sources: Sequence[Path], out: Path) -> int:
         own = [tree.path for tree in found.get(out, ())]
         with backend.write_base(out) as writer:
             write_merged(writer, catalog, head)
-        for part in backend.list_parts(out):
-            if part in own:
-                backend.remove_part(part)
+        backend.remove_parts([part for part in backend.list_parts(out) if part in own])
         if own:
             fsync_folder(backend.parts_folder(out))
         backend.tidy(out)

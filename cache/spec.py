@@ -8,10 +8,10 @@ from typing import Any, Literal, get_args
 from .errors import CacheError
 
 Option = str | int | float | bool
-Channels = Literal["rgb", "bgr", "grey"]
+Channels = Literal["rgb", "bgr", "grey", "unknown"]
 StoredDtype = Literal["float16", "float32"]
 
-Flip = Literal["no", "mirror", "mean"]
+Flip = Literal["no", "mirror", "mean", "unknown"]
 
 SPEC_VERSION = 2
 
@@ -32,11 +32,12 @@ class EmbeddingSpec:
     """
 
     backbone: str
-    """Registered name of the stage-1 network."""
+    """Registered name of the stage-1 network; `import:LAYOUT` of features made elsewhere."""
     weights: str
-    """`sha256:<hex>` of the content of the tensors loaded, `none` for a network without any."""
+    """`sha256:<hex>` of the content of the tensors loaded, `none` for a network without any,
+    `unknown` of an import, like all texts below that an import cannot tell."""
     input_size: int
-    """Side of the square input, pixels."""
+    """Side of the square input, pixels; 0 where it is unknown."""
     position_table: str
     """`none`, `stored` (read from the weights), `interpolated` (read and resampled to this input
     size) or `built` (made for this input size)."""
@@ -60,7 +61,7 @@ class EmbeddingSpec:
     """`no`: of the frame; `mirror`: of its mirror image; `mean`: the mean of both."""
     options: dict[str, Option] = field(default_factory=dict)
     """Settings that not every embedding has: `min_side` and `max_side` (pixels; frames outside are
-    failures), `code` (of a user's own module)."""
+    failures), `code` (of a user's own module), `columns` and the like (of an import)."""
     dim: int
     """Length of one embedding."""
     dtype: StoredDtype
@@ -77,10 +78,12 @@ class EmbeddingSpec:
             message = f"dtype must be float16 or float32, but got {self.dtype!r}; choose one"
             raise CacheError(message)
         if self.channels not in get_args(Channels):
-            message = f"channels must be rgb, bgr or grey, but got {self.channels!r}; choose one"
+            message = (
+                f"channels must be rgb, bgr, grey or unknown, but got {self.channels!r}; choose one"
+            )
             raise CacheError(message)
         if self.flip not in get_args(Flip):
-            message = f"flip must be no, mirror or mean, but got {self.flip!r}; choose one"
+            message = f"flip must be no, mirror, mean or unknown, but got {self.flip!r}; choose one"
             raise CacheError(message)
         if not (isinstance(self.dim, int) and self.dim >= 1):
             message = f"dim must be a whole number of at least 1, but got {self.dim!r}"

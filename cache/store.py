@@ -33,7 +33,8 @@ class VideoRecord:
     input_hash: int
     """Sum of the source frames' content hashes, modulo 2**128."""
     precision: str
-    """What it was computed in: `fp32`, `bf16` or `fp16`; several joined by `+`."""
+    """What it was computed in: `fp32`, `bf16` or `fp16`, or `unknown` of an import; several joined
+    by `+`."""
     source_total: int
     """Number of source frames, readable or not."""
     time: NDArray[np.float64] | None = None

@@ -182,7 +182,7 @@ class StoreWriter:
             failures: the frames of the range that could not be read.
             input_hash: sum of the hashes of the range's frames' contents, modulo 2**128.
             stat_hash: sum of the hashes of their sizes and times, modulo 2**128.
-            precision: what it was computed in, `fp32`, `bf16` or `fp16`.
+            precision: what it was computed in, `fp32`, `bf16` or `fp16`, or `unknown`.
             time: presentation times of the readable frames in seconds, shape (n,), where the
                 source has them.
 

@@ -54,8 +54,8 @@ def test_every_field_is_identity(kit, name):
     ("change", "pattern"),
     [
         ({"dtype": "float64"}, "float16 or float32, but got 'float64'"),
-        ({"channels": "rgba"}, "rgb, bgr or grey, but got 'rgba'"),
-        ({"flip": True}, "no, mirror or mean, but got True"),
+        ({"channels": "rgba"}, "rgb, bgr, grey or unknown, but got 'rgba'"),
+        ({"flip": True}, "no, mirror, mean or unknown, but got True"),
         ({"dim": 0}, "at least 1, but got 0"),
     ],
 )

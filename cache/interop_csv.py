@@ -1,0 +1,130 @@
+"""Tables as text, one file a video, such as OpenFace and py-feat write: read in blocks, written."""
+
+import csv
+from array import array
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from ..core.names import check_video_id
+from .errors import InteropError
+from .interop_table import BLOCK_ROWS, Block, column_name
+from .store import EmbeddingStore
+
+_NUMERIC_ROWS: Final = 1_000
+"""Rows by which it is told whether a column holds numbers."""
+
+
+class CsvFile:
+    """One comma-separated file with a head; see `TableFile`."""
+
+    place_word = "line"
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        _, head = next(self._rows(), (1, []))
+        if not head:
+            message = f"{path} must begin with a line of column names, but is empty; write it again"
+            raise InteropError(message)
+        self.names = [column_name(text) for text in head]
+
+    def numeric(self) -> set[str]:
+        """Return the columns whose first rows hold nothing but numbers and gaps."""
+        numeric = set(range(len(self.names)))
+        for _, row in islice(self._rows(), 1, 1 + _NUMERIC_ROWS):
+            numeric -= {place for place in numeric if not _is_number(row[place])}
+        return {self.names[place] for place in numeric}
+
+    def blocks(self, columns: Sequence[str]) -> Iterator[Block]:
+        """Yield the rows of some columns as numbers, at most `BLOCK_ROWS` at a time."""
+        places = [self.names.index(name) for name in columns]
+        # Arrays of numbers, so that of a long table no row stays as Python objects.
+        values, lines = array("d"), array("q")
+        for line, row in islice(self._rows(), 1, None):
+            try:
+                values.extend([float(row[place]) for place in places])
+            except ValueError:
+                values.extend(self._numbers(row, places, line))
+            lines.append(line)
+            if len(lines) == BLOCK_ROWS:
+                yield _block(lines, values)
+                values, lines = array("d"), array("q")
+        if lines:
+            yield _block(lines, values)
+
+    def _rows(self) -> Iterator[tuple[int, list[str]]]:
+        """Yield (line number, fields) of the head and of every row, all of one width."""
+        width = 0
+        # Spreadsheets write a mark before the first name; utf-8-sig takes it away.
+        with self.path.open(newline="", encoding="utf-8-sig") as stream:
+            reader = csv.reader(stream)
+            try:
+                for row in reader:
+                    if not row:
+                        continue
+                    width = width or len(row)
+                    if len(row) != width:
+                        message = (
+                            f"line {reader.line_num} of {self.path} must have {width} fields like "
+                            f"its head, but has {len(row)}; the file may be cut off: write it again"
+                        )
+                        raise InteropError(message)
+                    yield reader.line_num, row
+            except (csv.Error, UnicodeDecodeError) as error:
+                message = (
+                    f"{self.path} must be comma-separated text in UTF-8, but after line "
+                    f"{reader.line_num}: {error}; write it again"
+                )
+                raise InteropError(message) from error
+
+    def _numbers(self, row: list[str], places: list[int], line: int) -> list[float]:
+        """Return the numbers of a row that has gaps (NaN), or say which field is none."""
+        for place in places:
+            if not _is_number(row[place]):
+                message = (
+                    f"column {self.names[place]!r} must hold numbers, but line {line} of "
+                    f"{self.path} has {row[place]!r}; mend it, or leave the column out by --columns"
+                )
+                raise InteropError(message)
+        return [float(row[place]) if row[place].strip() else np.nan for place in places]
+
+
+def write_csv(folder: Path, store: EmbeddingStore) -> None:
+    """Write `<video>.csv` of each video: frame, timestamp where there is one, and features.
+
+    Numbers are written with as many digits as tell them from their neighbours in the store.
+    """
+    for video in store:
+        record = store[video]
+        path = folder / f"{check_video_id(video)}.csv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        head = ["frame", *(["timestamp"] if record.time is not None else [])]
+        head += [f"{store.name}_{number}" for number in range(store.dim)]
+        with path.open("w", newline="", encoding="utf-8") as stream:
+            writer = csv.writer(stream, lineterminator="\n")
+            writer.writerow(head)
+            for start in range(0, len(record), BLOCK_ROWS):
+                cut = slice(start, start + BLOCK_ROWS)
+                parts = [record.frame[cut, None].astype("U32")]
+                if record.time is not None:
+                    times = record.time[cut, None]
+                    parts.append(np.where(np.isnan(times), "", times.astype("U32")))
+                parts.append(record.embedding[cut].astype("U32"))
+                writer.writerows(np.concatenate(parts, axis=1).tolist())
+
+
+def _block(lines: "array[int]", values: "array[float]") -> Block:
+    numbers = np.frombuffer(values, np.float64).reshape(len(lines), -1)
+    return Block(np.frombuffer(lines, np.int64), numbers)
+
+
+def _is_number(text: str) -> bool:
+    """Return whether a field is a number or empty."""
+    try:
+        float(text)
+    except ValueError:
+        return not text.strip()
+    return True
