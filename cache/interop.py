@@ -1,15 +1,14 @@
 """Features that another program made, as a store."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, Literal
 
 import numpy as np
 
-from ..core.errors import AbawError, UsageError
+from ..core.errors import UsageError
 from ..core.names import check_embedding_name
 from ..core.provenance import now, package_versions
 from .admission import check_same_spec
@@ -114,7 +113,7 @@ def import_features(
             summary.refused[video] = str(error)
     if not hashes:
         summary.raise_for_videos()
-    with _writer(path, spec, _provenance(opened, source, options, hashes)) as writer:
+    with StoreWriter.open(path, spec, _provenance(opened, source, options, hashes)) as writer:
         _import_all(writer, opened, hashes, summary)
     if layout in {"abaw4", "npy"}:
         summary.notes += _number_notes(numbers, labels)
@@ -193,28 +192,6 @@ def _provenance(
         "versions": package_versions(("abaw", "numpy", "h5py", "zarr", "pyarrow")),
     }
     return found if options.license is None else {**found, "licence": options.license}
-
-
-@contextmanager
-def _writer(
-    path: Path, spec: EmbeddingSpec, provenance: Mapping[str, Any]
-) -> Iterator[StoreWriter]:
-    """Open a writer; of a new store that nothing got into, nothing stays behind."""
-    backend = backend_of(path)
-    is_new = not exists(backend, path)
-    writer = StoreWriter.open(path, spec, provenance)
-    first = backend.list_parts(path) if is_new else []
-    try:
-        with writer:
-            yield writer
-    except AbawError:
-        # Else the same command with --dtype float32 would be refused for a store of no videos.
-        if is_new and backend.list_parts(path) == first:
-            for part in first:
-                backend.remove_part(part)
-            with suppress(OSError):
-                backend.parts_folder(path).rmdir()
-        raise
 
 
 def _import_all(

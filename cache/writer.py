@@ -56,6 +56,8 @@ class StoreWriter:
         self._buffer_since = 0.0
         self._added: dict[str, list[tuple[int, int, Piece]]] = {}
         self._is_open = True
+        self._first: list[Path] = []
+        """Of a store that this writer made: its part of no videos."""
         self._catalog = Catalog(read_trees(backend, path, map_rows=False))
         n_stored = sum(tree.rows["frame"].shape[0] for tree in self._catalog.trees)
         self._losses = LossWatch(head.spec, n_stored)
@@ -95,7 +97,8 @@ class StoreWriter:
         head = StoreHead(spec, dict(provenance), dict(run_settings or {}))
         remove_abandoned(backend, path)
         trees = read_trees(backend, path, map_rows=False)
-        if not trees:
+        is_new = not trees
+        if is_new:
             # The settings have to be known from the first moment: a part of no videos holds them.
             with room_needed(path), backend.write_part(path, new_part_name([])) as writer:
                 write_rows_room(writer, spec, 0)
@@ -107,7 +110,11 @@ class StoreWriter:
                 raise CacheError(message)
             check_same_spec(path, tree_spec(tree), spec)
         stored = StoreHead.of_tree(trees[0], spec)
-        return cls(backend, path, stored, commit_every=commit_every, max_part_bytes=max_part_bytes)
+        opened = cls(
+            backend, path, stored, commit_every=commit_every, max_part_bytes=max_part_bytes
+        )
+        opened._first = [tree.path for tree in trees] if is_new else []
+        return opened
 
     @property
     def spec(self) -> EmbeddingSpec:
@@ -297,6 +304,16 @@ class StoreWriter:
         else:
             with suppress(CacheError, OSError):  # the first error is the one to be told
                 self.close()
+            self._remove_if_empty()
+
+    def _remove_if_empty(self) -> None:
+        """Leave no store that nothing got into: it would refuse the run with other settings."""
+        is_empty = self._first and self._backend.list_parts(self.path) == self._first
+        if is_empty and self._backend.find_base(self.path) is None:
+            self._backend.remove_parts(self._first)
+            for folder in (self._backend.parts_folder(self.path), self.path):
+                with suppress(OSError):  # another writer has just begun a part there
+                    folder.rmdir()
 
     def _check_open(self) -> None:
         if not self._is_open:

@@ -98,3 +98,18 @@ def test_the_step_between_halves_is_numpys():
     values = np.arange(0x7BFF, dtype=np.uint16).view(np.float16)  # all but the largest
     np.testing.assert_array_equal(_step(values), np.spacing(values).astype(np.float64))
     assert _step(np.array([65504], np.float16)) == 32
+
+
+def test_a_store_that_was_refused_leaves_nothing_in_the_way_of_float32(kit, path):
+    rows = rows_with(kit, np.random.default_rng(0), 100, d2=(40, 0.02))
+    with pytest.raises(CacheError, match="use --set dtype=float32"):
+        write_rows(kit, path, rows, "float16")
+    assert not path.exists()
+    write_rows(kit, path, rows, "float32")
+    assert len(open_store(path)) == 1
+
+
+def write_rows(kit, path, rows: np.ndarray, dtype: str) -> None:
+    with kit.open_writer(path, kit.make_spec(dtype=dtype)) as writer:
+        writer.add("v", **piece(kit, "v", rows))
+        writer.flush()
