@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from abaw.cache import StoreMissingError, h5_store, open_store, write_labels, zarr_store
+from abaw.cache import StoreMissingError, backend, h5_store, open_store, write_labels, zarr_store
 from abaw.core import files
 from abaw.core.files import write_text_atomic
 
@@ -372,6 +372,22 @@ def remove_files_of_a_part_before_its_new_name_is_safe():
     zarr_store.ZarrBackend.remove_parts = remove_parts
 
 
+def trust_folders_that_are_there():
+    """Take a folder for safe because somebody has made it."""
+    make_folder = files.make_folder
+
+    def make_new_folder(folder):
+        if not folder.is_dir():
+            make_folder(folder)
+
+    files.make_folder = h5_store.make_folder = zarr_store.make_folder = make_new_folder
+
+
+def trust_names_of_abandoned_temporaries():
+    """Take what a killed compaction has renamed apart, while it may still have its old name."""
+    backend.fsync_folder = lambda folder: None
+
+
 FAULTS = [
     no_fsync_of_files,
     no_fsync_of_folders,
@@ -399,3 +415,38 @@ def test_the_replay_catches_a_writer_that_is_wrong(kit, path, fault):
     tally = replay(stores.trace, stores.check(0), counts(path.suffix, 200, 80))
     print(f"{fault.__name__}, {path.suffix}: {tally}")
     assert tally.failures
+
+
+def is_new_folder(record):
+    return record[0] == "mkdir"
+
+
+def is_part_that_loses_its_name(record):
+    return record[0] == "rename" and backend.PART_NAME.match(record[2]) and ".tmp-" in record[4]
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("is_wrong", [False, True], ids=["right", "wrong"])
+@pytest.mark.parametrize(
+    ("moment", "fault"),
+    [
+        (is_new_folder, trust_folders_that_are_there),
+        (is_part_that_loses_its_name, trust_names_of_abandoned_temporaries),
+    ],
+)
+def test_a_writer_relies_on_nothing_that_a_killed_one_left_unsynced(
+    kit, path, moment, fault, is_wrong
+):
+    jobs = [make_few_sources(kit)] * 2
+    whole = Stores(kit, path.parent / "whole" / path.name, jobs)
+    whole.record(0)
+    moments = [n for n, record in enumerate(whole.trace.records()) if moment(record)]
+    if not moments:
+        pytest.skip("this backend removes a part, which is one file, at once")
+    stores = Stores(kit, path.parent / "killed" / path.name, jobs)
+    first = stores.record(0, kill_at=moments[0] + 1)
+    assert moment(stores.trace.records()[-1])
+    stores.record(0, fault if is_wrong else lambda: None)
+    tally = replay(stores.trace, stores.check(0), 200, first=first)
+    print(f"{fault.__name__} {is_wrong}, {path.suffix}: {tally}")
+    assert bool(tally.failures) is is_wrong, "\n".join(tally.failures[:1])
