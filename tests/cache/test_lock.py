@@ -104,6 +104,7 @@ def test_a_killed_holder_lets_go_also_while_nobody_has_waited_for_it(folder):
         assert is_free(folder)
 
 
+@pytest.mark.heavy
 def test_a_dead_holder_is_followed_by_exactly_one(folder):
     with holder(folder) as process:
         process.kill()
