@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,10 @@ from .errors import CacheError, FingerprintError
 from .schema import Array
 from .spec import EmbeddingSpec
 from .versions import Failure
+
+_HALF_BYTES: Final = 2
+_WITHOUT_SIGN: Final = 0x7FFF
+_INFINITE_HALF: Final = 0x7C00
 
 
 def check_same_spec(
@@ -55,6 +59,10 @@ def to_stored(
         CacheError: a number is not finite, or is beyond float16; the message names video, frame,
             dimension and value.
     """
+    with np.errstate(over="ignore"):
+        stored = np.array(embedding, np.dtype(dtype).newbyteorder("<"), order="C")
+    if _is_finite(stored):  # so what it was made of is finite, too
+        return stored
     if not np.isfinite(embedding).all():
         row, column = map(int, np.argwhere(~np.isfinite(embedding))[0])
         message = (
@@ -62,18 +70,21 @@ def to_stored(
             f"video {video!r} is {embedding[row, column]}; check the weights and --precision"
         )
         raise CacheError(message)
-    with np.errstate(over="ignore"):
-        stored = np.array(embedding, np.dtype(dtype).newbyteorder("<"), order="C")
-    if not np.isfinite(stored).all():
-        row, column = map(int, np.argwhere(~np.isfinite(stored))[0])
-        do = "use --set dtype=float32 (of an import: --dtype float32)"
-        message = (
-            f"embeddings stored as {dtype} must be within +-{np.finfo(dtype).max:g}, but dimension "
-            f"{column} of frame {int(frame[row])} of video {video!r} is "
-            f"{embedding[row, column]:g}; {do if dtype == 'float16' else 'scale them down'}"
-        )
-        raise CacheError(message)
-    return stored
+    row, column = map(int, np.argwhere(~np.isfinite(stored))[0])
+    message = (
+        f"embeddings stored as {dtype} must be within +-{np.finfo(dtype).max:g}, but dimension "
+        f"{column} of frame {int(frame[row])} of video {video!r} is "
+        f"{embedding[row, column]:g}; use --set dtype=float32"
+    )
+    raise CacheError(message)
+
+
+def _is_finite(stored: Array) -> bool:
+    """Return whether all numbers are finite; of halves by their bits, which is far quicker."""
+    if stored.dtype.itemsize == _HALF_BYTES:
+        sizes = stored.view(np.uint16) & _WITHOUT_SIGN
+        return int(sizes.max(initial=0)) < _INFINITE_HALF
+    return bool(np.isfinite(stored).all())
 
 
 def check_range(
