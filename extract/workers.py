@@ -28,6 +28,9 @@ from .shards import split
 
 _MOST_DEATHS: Final = 3
 """A device whose process dies as often without having computed anything is given up."""
+_MOST_IN_VAIN: Final = 20
+"""So is one whose processes die as often, whatever they compute, without anything committed: a
+frame that ends each of them would else be tried for ever."""
 _REPORT_FRAMES: Final = 32
 """Frames between two reports of a process."""
 _WAIT_SECONDS: Final = 0.2
@@ -72,6 +75,10 @@ class _Worker:
     """The process has computed something."""
     n_deaths: int = 0
     """One after another, without anything computed."""
+    n_in_vain: int = 0
+    """Deaths one after another, without anything committed."""
+    n_begun: int = -1
+    """Frames that the process found to do; -1 while it looks."""
     is_gone: bool = False
     """The process has ended."""
     done: Done | None = None
@@ -164,6 +171,7 @@ def _hear(worker: _Worker) -> None:
             kind, value = worker.connection.recv()
             if kind == "left":
                 worker.n_left, worker.meter = value
+                worker.n_begun = worker.n_left if worker.n_begun < 0 else worker.n_begun
             elif kind == "computed":
                 worker.is_moving = True
             elif kind == "done":
@@ -180,10 +188,15 @@ def _replaced(worker: _Worker) -> _Worker:
     code = worker.process.exitcode or 0
     how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
     n_deaths = 0 if worker.is_moving else worker.n_deaths + 1
-    if n_deaths >= _MOST_DEATHS:
+    is_nearer = 0 <= worker.n_begun < worker.n_frames
+    n_in_vain = 0 if is_nearer else worker.n_in_vain + 1
+    if n_deaths >= _MOST_DEATHS or n_in_vain >= _MOST_IN_VAIN:
+        number, what = (
+            (n_deaths, "computed") if n_deaths >= _MOST_DEATHS else (n_in_vain, "committed")
+        )
         message = (
-            f"the process on {worker.device} {how}, {n_deaths} times one after another and before "
-            f"it had computed anything; what the others computed is kept; look for its own message "
+            f"the process on {worker.device} {how}, {number} times one after another and before "
+            f"it had {what} anything; what the others computed is kept; look for its own message "
             f"above, or leave {worker.device} out of --devices"
         )
         raise ExtractError(message)
@@ -191,10 +204,11 @@ def _replaced(worker: _Worker) -> _Worker:
         f"the process on {worker.device} {how}; a new one goes on with its videos", file=sys.stderr
     )
     worker.connection.close()
-    return _start(worker.task, worker.n_frames, n_deaths=n_deaths)
+    n_frames = worker.n_begun if is_nearer else worker.n_frames
+    return _start(worker.task, n_frames, n_deaths=n_deaths, n_in_vain=n_in_vain)
 
 
-def _start(task: _Task, n_frames: int, *, n_deaths: int) -> _Worker:
+def _start(task: _Task, n_frames: int, *, n_deaths: int, n_in_vain: int = 0) -> _Worker:
     # A forked process could not use CUDA, and would hold the parent's locks.
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
@@ -202,7 +216,9 @@ def _start(task: _Task, n_frames: int, *, n_deaths: int) -> _Worker:
     process = context.Process(target=_work, args=(theirs, task), name=name)
     process.start()
     theirs.close()
-    return _Worker(task, process, ours, n_frames, n_frames, Meter(), n_deaths=n_deaths)
+    worker = _Worker(task, process, ours, n_frames, n_frames, Meter())
+    worker.n_deaths, worker.n_in_vain = n_deaths, n_in_vain
+    return worker
 
 
 def _end(workers: Sequence[_Worker]) -> None:
@@ -230,6 +246,7 @@ class _Report:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._n_left = 0
+        self._is_moving = False
 
     def begin(self, n_frames: int) -> None:
         self._n_left = n_frames
@@ -237,9 +254,11 @@ class _Report:
 
     def advance(self, meter: Meter) -> None:
         self._n_left -= 1
+        if not self._is_moving and meter.seconds["device"] > 0:  # a batch has come back
+            self._is_moving = True
+            self._tell("computed", None)
         if self._n_left % _REPORT_FRAMES == 0:
             self._tell("left", (self._n_left, meter))
-            self._tell("computed", None)
 
     def _tell(self, kind: str, value: Any) -> None:  # noqa: ANN401 - whatever the kind needs
         try:

@@ -13,12 +13,13 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
 from abaw.cache import open_store
 from abaw.cache.lock import Owner
 from abaw.cli import main
 from abaw.core.errors import UsageError
-from abaw.extract import ExtractError, parse_devices, parse_shard
+from abaw.extract import ExtractError, parse_devices, parse_shard, workers
 from abaw.extract.frames import find_videos
 from abaw.extract.options import RunOptions, Shard
 from abaw.extract.shards import part_of, split
@@ -292,3 +293,33 @@ def test_a_device_whose_processes_only_die_is_given_up(tmp_path: Path):
     assert process.returncode == 1, told.decode()
     assert b"3 times one after another" in told
     assert b"Traceback" not in told
+
+
+POISONED = """
+import os, signal
+import torch
+from torch import nn
+
+class Net(nn.Module):
+    abaw_settings = {"input_size": 8, "mean": [0.0] * 3, "std": [1.0] * 3}
+
+    def forward(self, frames):
+        if bool((frames.amin(dim=(1, 2, 3)) > 0.99).any()):  # a white frame
+            os.kill(os.getpid(), signal.SIGKILL)
+        return frames.mean(dim=(2, 3))
+"""
+
+
+@pytest.mark.heavy
+def test_a_frame_that_ends_every_process_is_not_tried_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr(workers, "_MOST_IN_VAIN", 4)  # each takes seconds
+    (tmp_path / "mine.py").write_text(POISONED)
+    tree = write_tree(tmp_path / "frames", {"a": 48, "b": 8})
+    Image.new("RGB", (24, 24), "white").save(tree / "a" / "00045.png")
+    mine = request("x", f"{tmp_path / 'mine.py'}:Net", "own")
+    with pytest.raises(ExtractError, match=r"4 times .* before it had committed anything"):
+        extract(tree, tmp_path / "c", mine, device="auto", devices=("cpu", "cpu"))
+    assert capfd.readouterr().err.count("a new one goes on with its videos") == 3
+    assert list(open_store(tmp_path / "c" / "x")) == ["b"]  # what the other computed is kept
