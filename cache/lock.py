@@ -22,6 +22,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final, Self
 
+from ..core.files import make_one_folder
 from .backend import temporary_path
 from .errors import CacheError, LockedError
 
@@ -154,7 +155,8 @@ def lock_files(folder: Path) -> dict[int, Path]:
 def _taken(folder: Path, *, break_lock: bool) -> tuple[Path, str] | None:
     """Return the lock that is now ours and what it says, or None if a living process has it."""
     while True:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        make_one_folder(folder)
         last, path = max(lock_files(folder).items(), default=(0, None))
         judged = _text(path)
         if path is not None and judged is None:

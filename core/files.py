@@ -37,8 +37,25 @@ def make_folder(folder: Path) -> None:
             fsync_folder(folder.absolute().parent)
         return
     make_folder(folder.absolute().parent)
-    folder.mkdir(exist_ok=True)
+    make_one_folder(folder)
     fsync_folder(folder.absolute().parent)
+
+
+def make_one_folder(folder: Path) -> None:
+    """Make a folder whose parent is there, unless it is there itself.
+
+    Unlike `Path.mkdir(exist_ok=True)` it bears another process that removes it just then.
+    """
+    while True:
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            if folder.is_dir():
+                return
+            if os.path.lexists(folder):  # a file
+                raise
+        else:
+            return
 
 
 def publish(temporary: Path, path: Path) -> None:

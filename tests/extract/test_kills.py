@@ -7,6 +7,7 @@ import struct
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
@@ -70,11 +71,9 @@ class Extraction:
     def is_under_way(self) -> bool:
         return 0 < self.n_complete() < len(VIDEOS)
 
-    def wait_for_work(
-        self, pid: int, process: subprocess.Popen[bytes], most: int = 5, least: int = 1
-    ) -> bool:
-        """Wait until `pid` has computed some batches; False if the run ended before."""
-        wanted = random.Random(len(self.records())).randint(least, most)
+    def wait_for_work(self, pid: int, process: subprocess.Popen[bytes], most: int = 5) -> bool:
+        """Wait until `pid` has computed 1 to `most` batches; False if the run ended before."""
+        wanted = random.Random(len(self.records())).randint(1, most)
         while sum(record[0] == pid for record in self.records()) < wanted:
             if process.poll() is not None:
                 return False
@@ -151,19 +150,24 @@ def children(pid: int) -> Iterator[int]:
 @pytest.mark.parametrize("dtype", ["float32"])
 def test_a_worker_that_is_killed_again_and_again(extraction: Extraction, tmp_path: Path):
     killed: dict[int, float] = {}
+    dead: set[int] = set()
     process = extraction.begin("--devices", "cpu,cpu")
     chooser = random.Random(0)
     while len(killed) < KILLS:
-        alive = [pid for pid in children(process.pid) if pid not in killed]
-        if not alive:
-            assert process.poll() is None, "the run is too short"
-            continue
-        victim = chooser.choice(alive)
         # A device whose processes die before a batch has come back is given up.
-        assert extraction.wait_for_work(victim, process, least=3), "the run is too short"
-        os.kill(victim, signal.SIGKILL)
+        wanted = chooser.randint(3, 6)
+        n_batches = Counter(record[0] for record in extraction.records())
+        ready = [
+            pid for pid in children(process.pid) if pid not in dead and n_batches[pid] >= wanted
+        ]
+        if not ready:
+            assert process.poll() is None, "the run is too short"
+            time.sleep(0.005)
+            continue
+        os.kill(ready[0], signal.SIGKILL)
+        dead.add(ready[0])
         if extraction.is_under_way():
-            killed[victim] = time.time()
+            killed[ready[0]] = time.time()
     assert process.wait() == 0
     extraction.check(tmp_path, killed, "SIGKILL of a worker, float32")
 
