@@ -18,6 +18,8 @@ from .writing import BackgroundWriter
 
 _AHEAD_BATCHES: Final = 4
 """Decoded frames that wait, in batches of the largest lane."""
+_BURST: Final = 4
+"""Batches of a network before the next one's turn, where there are several."""
 
 
 class Progress(Protocol):
@@ -90,6 +92,7 @@ def compute(
                     computing,
                     background,
                     done.meter,
+                    _BURST if len(groups) > 1 and group[0].settings.device == "cpu" else 1,
                 )
                 for group in groups
             ]

@@ -99,6 +99,8 @@ class Lane:
         computing: one thread, see `compute_thread`.
         background: stores what is computed.
         meter: where the time goes.
+        burst: batches that are computed one after another. Of several networks that take turns on
+            a CPU, each has to fetch its weights into the processor's caches anew.
     """
 
     def __init__(
@@ -109,6 +111,7 @@ class Lane:
         computing: Executor,
         background: BackgroundWriter,
         meter: Meter,
+        burst: int = 1,
     ) -> None:
         self.outlets = tuple(outlets)
         self.settings = settings
@@ -128,7 +131,11 @@ class Lane:
         forward: Forward = partial(forward_all, computing.submit(placed).result())
         self._forward = compiled(forward) if settings.compile else forward
         self._preprocess = Preprocessor(loaded[0].spec)
+        self._burst = burst
+        self._n_in_flight = max(burst, _IN_FLIGHT.get(self._device.type, 1))
         self._batch: list[Pixels] = []
+        self._full: list[list[Pixels]] = []
+        """Batches that wait for the others of their burst."""
         self._items: deque[_Item] = deque()
         self._in_flight: deque[Future[PendingBatch]] = deque()
         self._rows: list[list[NDArray[np.float32]]] = [[] for _ in outlets]
@@ -157,10 +164,13 @@ class Lane:
             frame = frame._replace(pixels=None)
         self._items.append(_Item(source, position, frame, versions, reasons, row))
         if len(self._batch) == self.settings.batch_size:
-            self._launch()
+            self._full.append(self._batch)
+            self._batch = []
+            if len(self._full) >= self._burst:
+                self._launch()
 
     def drain(self) -> None:
-        """Hand what was computed to the stores; frames of a batch that is not full are dropped."""
+        """Hand what was computed to the stores; frames of batches not launched are dropped."""
         while self._in_flight:
             self._fetch()
         self._hand_over()
@@ -168,15 +178,18 @@ class Lane:
     def finish(self) -> None:
         """Compute what is left, padded to a whole batch, and hand everything to the stores."""
         if self._batch:
-            self._launch()
+            self._full.append(self._batch)
+            self._batch = []
+        self._launch()
         self.drain()
 
     def _launch(self) -> None:
-        """Have a batch computed, and fetch the oldest if enough are in flight."""
-        self._in_flight.append(self._computing.submit(self._compute, self._batch))
-        self._batch = []
-        self.n_forward += 1
-        while len(self._in_flight) > _IN_FLIGHT.get(self._device.type, 1):
+        """Have the full batches computed, and fetch the oldest if enough are in flight."""
+        for batch in self._full:
+            self._in_flight.append(self._computing.submit(self._compute, batch))
+        self.n_forward += len(self._full)
+        self._full = []
+        while len(self._in_flight) > self._n_in_flight:
             self._fetch()
         self._hand_over()
 
