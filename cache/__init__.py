@@ -13,6 +13,7 @@ from .errors import (
 )
 from .labels import SPLITS, LabelRecord, LabelStore, LabelTable, Split, write_labels
 from .locate import list_stores
+from .object_path import ObjectPath
 from .spec import EmbeddingSpec
 from .store import EmbeddingStore, VideoRecord, open_store
 from .versions import Failure, Piece, VideoState
@@ -32,6 +33,7 @@ __all__ = [
     "LabelStore",
     "LabelTable",
     "LockedError",
+    "ObjectPath",
     "Piece",
     "Split",
     "StoreExistsError",

@@ -1,19 +1,19 @@
 """What a writer lets in: the same embedding, finite numbers, ranges that make sense."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .errors import CacheError, FingerprintError
+from .object_path import AnyPath
 from .schema import Array
 from .spec import EmbeddingSpec
 from .versions import Failure
 
 
-def check_same_spec(path: Path, stored: EmbeddingSpec, asked: EmbeddingSpec) -> None:
+def check_same_spec(path: AnyPath, stored: EmbeddingSpec, asked: EmbeddingSpec) -> None:
     """Raise FingerprintError, naming fields and both values, unless the specs are the same."""
     if stored.fingerprint == asked.fingerprint:
         return

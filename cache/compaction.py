@@ -1,17 +1,14 @@
 """All parts of a store made one tree, sorted by video."""
 
 from collections.abc import Collection, Iterator
-from pathlib import Path
 
 import numpy as np
 import xxhash
 
-from ..core.files import fsync_folder
-from .backend import Backend, Tree, TreeWriter, read_trees
+from .backend import Backend, P, Tree, TreeWriter, read_trees
 from .catalog import Catalog
 from .errors import CorruptStoreError
 from .index import EntryValues, StoreHead, write_index, write_rows_room
-from .lock import compaction_lock
 from .loss import LossMeter
 from .schema import HASH_MODULUS, Array
 from .versions import Entry, newest, newest_complete
@@ -21,8 +18,8 @@ _BLOCK_BYTES = 16 << 20
 
 
 def compact(
-    backend: Backend,
-    store: Path,
+    backend: Backend[P],
+    store: P,
     head: StoreHead,
     *,
     drop: Collection[str] = (),
@@ -44,11 +41,10 @@ def compact(
         break_lock: take the lock from whoever holds it.
 
     Raises:
-        LockedError: a process of another host holds the lock.
+        LockedError: a process that cannot be seen from here holds the lock.
         CorruptStoreError: rows do not have their checksum; nothing is changed.
     """
-    folder = backend.parts_folder(store)
-    with compaction_lock(folder, wait=wait, break_lock=break_lock) as is_ours:
+    with backend.lock(store, wait=wait, break_lock=break_lock) as is_ours:
         if not is_ours:
             return False
         parts = backend.list_parts(store)
@@ -61,7 +57,6 @@ def compact(
             for part in parts:
                 if part in merged:
                     backend.remove_part(part)
-            fsync_folder(folder)
         backend.tidy(store)
         return True
 

@@ -11,7 +11,7 @@ import io
 import mmap
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +28,12 @@ from .backend import (
     TreeWriter,
     checked_tree,
     missing_element,
+    remove_abandoned,
     remove_tree,
     temporary_path,
 )
 from .errors import CorruptStoreError
-from .lock import lock_files
+from .lock import compaction_lock, lock_files
 from .schema import Array, Element, elements_of
 
 _ALIGNMENT = 4096
@@ -202,17 +203,28 @@ class H5Backend:
         """Remove a part that the compacted file holds."""
         remove_tree(part)
 
+    def lock(
+        self, store: Path, *, wait: bool, break_lock: bool = False
+    ) -> AbstractContextManager[bool]:
+        """Hold the lock of compaction; see `Backend.lock`."""
+        return compaction_lock(self.parts_folder(store), wait=wait, break_lock=break_lock)
+
     def tidy(self, store: Path) -> None:
         """Remove the parts folder if it holds nothing but the lock."""
         folder = self.parts_folder(store)
         if not folder.is_dir():
             return
+        fsync_folder(folder)
         locks = lock_files(folder)
         if set(folder.iterdir()) <= set(locks.values()):
             for path in locks.values():  # the one that counts comes last
                 path.unlink(missing_ok=True)
             with suppress(OSError):  # another writer has just begun a part there
                 folder.rmdir()
+
+    def remove_leftovers(self, store: Path) -> None:
+        """Remove what dead writers left."""
+        remove_abandoned(self, store)
 
 
 def _map_element(

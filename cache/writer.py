@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
 from time import monotonic
 from types import TracebackType
 from typing import Any, Self
@@ -12,13 +11,14 @@ from numpy.typing import NDArray
 
 from ..core.names import check_embedding_name, check_video_id
 from .admission import check_frames, check_range, check_same_spec, to_stored
-from .backend import Backend, new_part_name, read_trees, remove_abandoned
+from .backend import Backend, new_part_name, read_trees
 from .catalog import Catalog, tree_spec
 from .compaction import compact
 from .errors import CacheError
 from .index import StoreHead, write_index, write_rows_room
 from .locate import backend_of, check_free
 from .loss import LossWatch
+from .object_path import AnyPath, as_path
 from .pieces import BufferedPiece, write_pieces
 from .room import room_needed
 from .schema import HASH_MODULUS
@@ -39,8 +39,8 @@ class StoreWriter:
 
     def __init__(
         self,
-        backend: Backend,
-        path: Path,
+        backend: Backend[Any],
+        path: AnyPath,
         head: StoreHead,
         *,
         commit_every: float,
@@ -63,7 +63,7 @@ class StoreWriter:
     @classmethod
     def open(
         cls,
-        path: Path,
+        path: AnyPath | str,
         spec: EmbeddingSpec,
         provenance: Mapping[str, Any],
         *,
@@ -74,7 +74,8 @@ class StoreWriter:
         """Return a writer of the store at `path`, which is created if it is not there.
 
         Args:
-            path: ends in .h5 or .zarr, which chooses the backend.
+            path: ends in .h5 or .zarr, which chooses the backend; on object storage
+                `ObjectPath(store, "features/mae.zarr")`.
             spec: identity of the embedding.
             provenance: where it comes from, JSON; kept from the creation of the store.
             run_settings: precision, batch size and the like, JSON; kept from the creation of the
@@ -88,12 +89,12 @@ class StoreWriter:
             UsageError: the name is not one for an embedding.
             CorruptStoreError, FormatVersionError: the store at `path` cannot be read.
         """
-        path = Path(path)
+        path = as_path(path)
         backend = backend_of(path)
         check_embedding_name(path.stem)
         check_free(path)
         head = StoreHead(spec, dict(provenance), dict(run_settings or {}))
-        remove_abandoned(backend, path)
+        backend.remove_leftovers(path)
         trees = read_trees(backend, path, map_rows=False)
         if not trees:
             # The settings have to be known from the first moment: a part of no videos holds them.
@@ -270,7 +271,7 @@ class StoreWriter:
             break_lock: take the lock of compaction from whoever holds it.
 
         Raises:
-            LockedError: a process of another host holds the lock of compaction.
+            LockedError: a process that cannot be seen from here holds the lock of compaction.
             CorruptStoreError: rows do not have their checksum; nothing is changed.
         """
         self.flush()
