@@ -41,6 +41,8 @@ from .zarr_tree import (
 ABANDONED: Final = timedelta(days=1)
 """Age after which a group that is not there is taken for a dead writer's."""
 _BEGUN: Final = "begun"
+_BATCH_BYTES: Final = 8 << 20
+"""Objects are put together once they are as many bytes: one by one, a part would take seconds."""
 
 
 class FetchedRows:
@@ -201,15 +203,41 @@ class ObjectBackend:
         return [store / name for name in objects.names_in(store) if GROUP_NAME.match(name)]
 
 
+class _Batch:
+    """Puts the objects of a group in batches, in each its nodes first: they tell its age."""
+
+    def __init__(self, group: ObjectPath) -> None:
+        self._group = group
+        self._nodes: list[tuple[ObjectPath, bytes]] = []
+        self._chunks: list[tuple[ObjectPath, bytes]] = []
+        self._n_bytes = 0
+
+    def put(self, key: str, data: bytes) -> None:
+        """Take an object; it is there after the next `flush`."""
+        (self._nodes if key.endswith(NODE) else self._chunks).append((self._group / key, data))
+        self._n_bytes += len(data)
+        if self._n_bytes >= _BATCH_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Put what was taken."""
+        for items in (self._nodes, self._chunks):
+            objects.write_many(items)
+            items.clear()
+        self._n_bytes = 0
+
+
 @contextmanager
 def write_group(path: ObjectPath) -> Iterator[ZarrTreeWriter]:
     """Write a tree that is there when the block ends without an exception."""
     begun = _now()
     stamp = {_BEGUN: begun.isoformat(timespec="seconds")}
+    batch = _Batch(path)
     try:
-        writer = ZarrTreeWriter(lambda key, data: objects.write(path / key, data), stamp)
+        writer = ZarrTreeWriter(batch.put, stamp)
         yield writer
         writer.check_filled()
+        batch.flush()
         if _now() - begun > ABANDONED / 2:
             message = (
                 f"{path} must be written within {ABANDONED / 2}, but took {_now() - begun}: other "
@@ -222,6 +250,7 @@ def write_group(path: ObjectPath) -> Iterator[ZarrTreeWriter]:
         raise
     # Not in the block above: if this fails, nobody can say whether the object is there.
     writer.publish()
+    batch.flush()
 
 
 def _now() -> datetime:

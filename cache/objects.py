@@ -34,7 +34,12 @@ def read_ranges(ranges: Sequence[tuple[ObjectPath, int, int]]) -> list[bytes | N
 
 def write(path: ObjectPath, data: bytes) -> None:
     """Put an object, in place of one that is there."""
-    sync(path.store.set(path.key, cpu.Buffer.from_bytes(data)))
+    write_many([(path, data)])
+
+
+def write_many(items: Sequence[tuple[ObjectPath, bytes]]) -> None:
+    """Put objects, in any order, in place of those that are there."""
+    _map(lambda one: one[0].store.set(one[0].key, cpu.Buffer.from_bytes(one[1])), items)
 
 
 def write_if_absent(path: ObjectPath, data: bytes) -> None:
@@ -78,7 +83,7 @@ async def _get(path: ObjectPath, byte_range: RangeByteRequest | None) -> bytes |
 
 
 def _map(function: Callable[[A], Awaitable[B]], items: Sequence[A]) -> list[B]:
-    """Return what the function gives for each item, many at once."""
+    """Return what the function gives for each item, many at once; all have ended at an error."""
 
     async def gathered() -> list[B]:
         gate = asyncio.Semaphore(_AT_ONCE)
@@ -87,6 +92,11 @@ def _map(function: Callable[[A], Awaitable[B]], items: Sequence[A]) -> list[B]:
             async with gate:
                 return await function(item)
 
-        return await asyncio.gather(*map(one, items))
+        # Else requests go on beside the clean-up that the first error leads to.
+        results = await asyncio.gather(*map(one, items), return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+        return [result for result in results if not isinstance(result, BaseException)]
 
     return sync(gathered())

@@ -13,6 +13,7 @@ from zarr.storage import FsspecStore, LocalStore, MemoryStore, WrapperStore
 from abaw.cache import (
     CacheError,
     CorruptStoreError,
+    EmbeddingStore,
     LockedError,
     ObjectPath,
     StoreExistsError,
@@ -23,6 +24,7 @@ from abaw.cache import (
     objects,
     open_store,
 )
+from abaw.cache.backend import read_trees
 
 KEY = "features/mae.zarr"
 
@@ -191,6 +193,27 @@ def test_readers_beside_a_writer_see_whole_videos_and_are_never_refused(kit, pla
     print(f"{n_opened} readers")
     assert n_opened >= 5
     assert list(open_store(place)) == list(sources)
+
+
+@pytest.mark.parametrize("after", ["list_parts", "find_base"])
+def test_a_compaction_between_any_two_steps_of_a_reader_hides_nothing(
+    kit, place, monkeypatch, after
+):
+    sources = [kit.make_source(video, 3) for video in "ab"]
+    write(kit, place, sources, compact=False)
+    step = getattr(object_store.ObjectBackend, after)
+
+    def step_then_compact(self, store):
+        found = step(self, store)
+        monkeypatch.undo()
+        write(kit, place, [])
+        return found
+
+    monkeypatch.setattr(object_store.ObjectBackend, after, step_then_compact)
+    backend = object_store.ObjectBackend()
+    found = EmbeddingStore(backend, place, read_trees(backend, place, map_rows=True))
+    assert list(found) == ["a", "b"]
+    assert open_store(place).n_parts == 0, "the step was not taken"
 
 
 # --- damage ------------------------------------------------------------------------------------
