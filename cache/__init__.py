@@ -19,6 +19,7 @@ from .interop_summary import ImportSummary
 from .labels import SPLITS, LabelRecord, LabelStore, LabelTable, Split, write_labels
 from .locate import list_stores, store_path
 from .merge import merge_stores
+from .object_path import ObjectPath
 from .remove import Usage, disk_usage, remove_named, remove_videos, usage_text
 from .spec import EmbeddingSpec
 from .store import EmbeddingStore, VideoRecord, open_store
@@ -42,6 +43,7 @@ __all__ = [
     "LabelStore",
     "LabelTable",
     "LockedError",
+    "ObjectPath",
     "Piece",
     "Problem",
     "Split",

@@ -1,13 +1,13 @@
 """What a writer lets in: the same embedding, finite numbers, ranges that make sense."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .errors import CacheError, FingerprintError
+from .object_path import AnyPath
 from .schema import Array
 from .spec import EmbeddingSpec
 from .versions import Failure
@@ -18,7 +18,7 @@ _INFINITE_HALF: Final = 0x7C00
 
 
 def check_same_spec(
-    path: Path, stored: EmbeddingSpec, asked: EmbeddingSpec, other: Path | None = None
+    path: AnyPath, stored: EmbeddingSpec, asked: EmbeddingSpec, other: AnyPath | None = None
 ) -> None:
     """Raise FingerprintError, naming fields and both values, unless the specs are the same.
 
@@ -71,10 +71,11 @@ def to_stored(
         )
         raise CacheError(message)
     row, column = map(int, np.argwhere(~np.isfinite(stored))[0])
+    do = "use --set dtype=float32 (of an import: --dtype float32)"
     message = (
         f"embeddings stored as {dtype} must be within +-{np.finfo(dtype).max:g}, but dimension "
         f"{column} of frame {int(frame[row])} of video {video!r} is "
-        f"{embedding[row, column]:g}; use --set dtype=float32"
+        f"{embedding[row, column]:g}; {do if dtype == 'float16' else 'scale them down'}"
     )
     raise CacheError(message)
 

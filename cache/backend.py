@@ -1,7 +1,8 @@
 """What the two backends have in common: a tree of arrays that is whole or not there.
 
-A *tree* is one part, one compacted store or one labels store. A backend writes a tree under a
-temporary name and publishes it by a rename, lists the trees of a store, and reads one.
+A *tree* is one part, one compacted store or one labels store. A backend writes a tree and then
+publishes it at once (files by a rename, object storage by an object written last), lists the trees
+of a store, and reads one.
 """
 
 import errno
@@ -15,13 +16,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
 from ..core.files import TEMPORARY_MARK, fsync_folder
 from .errors import CacheError, CorruptStoreError
+from .object_path import AnyPath
 from .schema import Array, Element, check_index_checksum
+
+P = TypeVar("P", bound=AnyPath)
 
 PART_NAME = re.compile(r"\d{8}-[0-9a-f]{12}\Z")
 _TEMPORARY = re.compile(re.escape(TEMPORARY_MARK) + r"(?P<host>[^/]*)-(?P<pid>\d+)-[0-9a-f]{12}\Z")
@@ -31,7 +35,7 @@ _ABANDONED_S = 24 * 3600.0
 
 
 class RowArray(Protocol):
-    """An array with one row a frame that is cut, not loaded: a mapped file or several."""
+    """An array with one row a frame that is cut, not loaded: mapped files, or objects."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -48,7 +52,7 @@ class RowArray(Protocol):
 class Tree:
     """One part or compacted store, read and checked element by element."""
 
-    path: Path
+    path: AnyPath
     """For messages."""
     attributes: Mapping[str, Any]
     arrays: Mapping[str, Array]
@@ -73,25 +77,22 @@ class TreeWriter(Protocol):
         """Write the root attributes: texts and whole numbers."""
 
 
-class Backend(Protocol):
+class Backend(Protocol[P]):
     """Where the trees of a store lie and how one is read and written."""
 
     name: str
     suffix: str
 
-    def parts_folder(self, store: Path) -> Path:
+    def parts_folder(self, store: P) -> P:
         """Return the folder that holds the store's parts."""
 
-    def list_parts(self, store: Path) -> list[Path]:
+    def list_parts(self, store: P) -> list[P]:
         """Return the visible parts, oldest name first."""
 
-    def find_base(self, store: Path) -> Path | None:
+    def find_base(self, store: P) -> P | None:
         """Return the compacted tree, if there is one."""
 
-    def temporary_places(self, store: Path) -> list[tuple[Path, str]]:
-        """Return (folder, beginning of the names) where this store's temporaries may lie."""
-
-    def read(self, tree: Path, *, map_rows: bool) -> Tree:
+    def read(self, tree: P, *, map_rows: bool) -> Tree:
         """Read one tree; without `map_rows`, `Tree.rows` can tell shapes and types only.
 
         Raises:
@@ -100,17 +101,37 @@ class Backend(Protocol):
             FormatVersionError: a newer version wrote it.
         """
 
-    def write_part(self, store: Path, name: str) -> AbstractContextManager[TreeWriter]:
+    def write_part(self, store: P, name: str) -> AbstractContextManager[TreeWriter]:
         """Write a part called `name`."""
 
-    def write_base(self, store: Path) -> AbstractContextManager[TreeWriter]:
+    def write_base(self, store: P) -> AbstractContextManager[TreeWriter]:
         """Write a new compacted tree that replaces the old one."""
 
-    def remove_parts(self, parts: Sequence[Path]) -> None:
+    def remove_parts(self, parts: Sequence[P]) -> None:
         """Remove parts that the compacted tree holds; a reader sees one whole or not at all."""
 
-    def tidy(self, store: Path) -> None:
-        """Remove what a finished compaction leaves behind; called under the store's lock."""
+    def lock(
+        self, store: P, *, wait: bool, break_lock: bool = False
+    ) -> AbstractContextManager[bool]:
+        """Hold the store's lock of compaction; yields False if it is held and `wait` is False.
+
+        Raises:
+            LockedError: with `wait`, it is held by a process that cannot be seen from here.
+        """
+
+    def tidy(self, store: P) -> None:
+        """Make removals last, and remove what a finished compaction leaves behind.
+
+        Called under the store's lock.
+        """
+
+    def remove_leftovers(self, store: P) -> None:
+        """Remove what dead writers have left, and nothing of a living one."""
+
+
+class _HasTemporaries(Protocol):
+    def temporary_places(self, store: Path) -> list[tuple[Path, str]]:
+        """Return (folder, beginning of the names) where a store's temporaries may lie."""
 
 
 class RowBuffer:
@@ -164,7 +185,7 @@ class ShapeOnly:
 
 
 def checked_tree(
-    path: Path,
+    path: AnyPath,
     attributes: Mapping[str, Any],
     elements: Mapping[str, Element],
     arrays: Mapping[str, Array | RowArray],
@@ -180,7 +201,7 @@ def checked_tree(
     return Tree(path, attributes, loaded, rows)
 
 
-def new_part_name(existing: list[Path]) -> str:
+def new_part_name(existing: Sequence[AnyPath]) -> str:
     """Return a fresh part name that sorts after the existing ones."""
     last = max((int(part.name[:8]) for part in existing), default=0)
     return f"{last + 1:08d}-{uuid.uuid4().hex[:12]}"
@@ -193,7 +214,7 @@ def temporary_path(path: Path) -> Path:
     return path.with_name(path.name + own)
 
 
-def remove_abandoned(backend: Backend, store: Path) -> list[Path]:
+def remove_abandoned(backend: _HasTemporaries, store: Path) -> list[Path]:
     """Remove the temporaries of writers that are dead, and return their paths.
 
     A temporary of this machine is removed when its process is gone; one of another machine when
@@ -245,7 +266,7 @@ def _is_alive(pid: int) -> bool:
     return True
 
 
-def missing_element(name: str, where: Path) -> CorruptStoreError:
+def missing_element(name: str, where: AnyPath) -> CorruptStoreError:
     """Return the error for an element that is not there or is not plain."""
     message = (
         f"{where} must hold the array {name} as plain, uncompressed data of its own, but it does "
@@ -254,7 +275,7 @@ def missing_element(name: str, where: Path) -> CorruptStoreError:
     return CorruptStoreError(message)
 
 
-def read_trees(backend: Backend, store: Path, *, map_rows: bool) -> list[Tree]:
+def read_trees(backend: Backend[P], store: P, *, map_rows: bool) -> list[Tree]:
     """Return all trees of a store: the compacted one, if any, then the parts by name.
 
     The parts are read first. A compaction that ends meanwhile removes parts only after it has put

@@ -8,12 +8,12 @@ import json
 import operator
 from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 
 from .backend import Tree
 from .errors import CacheError, CorruptStoreError
+from .object_path import AnyPath
 from .schema import Array, check_video_ids, join_hash, unpack
 from .spec import EmbeddingSpec
 from .versions import Entry, Piece, newest_complete
@@ -226,7 +226,7 @@ def tree_precisions(tree: Tree) -> list[str]:
     return names
 
 
-def _check_lengths(arrays: Mapping[str, Array], pool: str, group: str, where: Path) -> None:
+def _check_lengths(arrays: Mapping[str, Array], pool: str, group: str, where: AnyPath) -> None:
     """Raise CorruptStoreError unless every array of a group has one row a text of its pool."""
     n = len(arrays[f"{pool}_offset"]) - 1
     for name, array in arrays.items():

@@ -1,19 +1,16 @@
 """All parts of a store made one tree, sorted by video."""
 
 from collections.abc import Collection
-from pathlib import Path
 
-from ..core.files import fsync_folder
-from .backend import Backend, read_trees
+from .backend import Backend, P, read_trees
 from .catalog import Catalog
 from .copying import write_merged
 from .index import StoreHead
-from .lock import compaction_lock
 
 
 def compact(
-    backend: Backend,
-    store: Path,
+    backend: Backend[P],
+    store: P,
     head: StoreHead,
     *,
     drop: Collection[str] = (),
@@ -34,11 +31,10 @@ def compact(
         break_lock: take the lock from whoever holds it.
 
     Raises:
-        LockedError: a process of another host holds the lock.
+        LockedError: a process that cannot be seen from here holds the lock.
         CorruptStoreError: rows do not have their checksum; nothing is changed.
     """
-    folder = backend.parts_folder(store)
-    with compaction_lock(folder, wait=wait, break_lock=break_lock) as is_ours:
+    with backend.lock(store, wait=wait, break_lock=break_lock) as is_ours:
         if not is_ours:
             return False
         parts = backend.list_parts(store)
@@ -49,6 +45,5 @@ def compact(
                 write_merged(writer, catalog, head, drop)
             merged = {tree.path for tree in trees}
             backend.remove_parts([part for part in parts if part in merged])
-            fsync_folder(folder)
         backend.tidy(store)
         return True

@@ -6,14 +6,14 @@ from typing import Any
 
 from ..core.errors import UsageError
 from ..core.names import check_embedding_name
-from .backend import Backend, read_trees
+from .backend import read_trees
 from .catalog import Catalog, tree_spec
 from .compaction import compact
 from .copying import write_merged
 from .errors import CacheError
 from .index import StoreHead
 from .labels import LabelStore, write_labels
-from .locate import BACKENDS, check_free, find_store
+from .locate import BACKENDS, LocalBackend, check_free, find_local_store
 from .lock import compaction_lock
 from .remove import remove_store
 from .room import room_needed
@@ -49,7 +49,7 @@ def convert_store(
         CacheError: float16 cannot hold the numbers, see `loss`; nothing is changed.
         StoreMissingError, StoreExistsError, CorruptStoreError: see `open_store`.
     """
-    old_backend, old = find_store(path)
+    old_backend, old = find_local_store(path)
     new_backend = _backend(backend or old_backend.name)
     new = old.with_name((name or old.stem) + new_backend.suffix)
     is_replaced = new.stem == old.stem
@@ -96,7 +96,7 @@ def convert_store(
     return new
 
 
-def _backend(name: str) -> Backend:
+def _backend(name: str) -> LocalBackend:
     found = {backend.name: backend for backend in BACKENDS}
     if name not in found:
         message = f"--store must be {' or '.join(found)}, but got {name!r}"
@@ -117,14 +117,14 @@ def _cast_spec(spec: EmbeddingSpec, dtype: StoredDtype) -> EmbeddingSpec:
     return replace(spec, dtype=dtype, options=options)
 
 
-def _merge_parts(backend: Backend, store: Path) -> None:
+def _merge_parts(backend: LocalBackend, store: Path) -> None:
     """Compact: parts of the old form must not stay beside a file of the new one."""
     trees = read_trees(backend, store, map_rows=False)
     compact(backend, store, StoreHead.of_tree(trees[0], tree_spec(trees[0])))
 
 
 def _convert_labels(
-    store: LabelStore, old_backend: Backend, old: Path, new: Path, dtype: str | None
+    store: LabelStore, old_backend: LocalBackend, old: Path, new: Path, dtype: str | None
 ) -> Path:
     if dtype is not None:
         message = f"{old} holds {LABELS}, whose types are fixed; leave --dtype out"

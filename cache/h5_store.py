@@ -11,14 +11,14 @@ import io
 import mmap
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 
-from ..core.files import make_folder, publish
+from ..core.files import fsync_folder, make_folder, publish
 from .backend import (
     PART_NAME,
     RowArray,
@@ -28,11 +28,12 @@ from .backend import (
     TreeWriter,
     checked_tree,
     missing_element,
+    remove_abandoned,
     remove_tree,
     temporary_path,
 )
 from .errors import CorruptStoreError
-from .lock import lock_files
+from .lock import compaction_lock, lock_files
 from .schema import Array, Element, elements_of
 
 _ALIGNMENT = 4096
@@ -208,11 +209,18 @@ class H5Backend:
         for part in parts:
             remove_tree(part)
 
+    def lock(
+        self, store: Path, *, wait: bool, break_lock: bool = False
+    ) -> AbstractContextManager[bool]:
+        """Hold the lock of compaction; see `Backend.lock`."""
+        return compaction_lock(self.parts_folder(store), wait=wait, break_lock=break_lock)
+
     def tidy(self, store: Path) -> None:
         """Remove the parts folder if it holds nothing but the lock."""
         folder = self.parts_folder(store)
         if not folder.is_dir():
             return
+        fsync_folder(folder)
         locks = list(lock_files(folder).values())
         # Of two, the higher one is another process's, which the lock is about to be given to.
         if len(locks) <= 1 and set(folder.iterdir()) <= set(locks):
@@ -220,6 +228,10 @@ class H5Backend:
                 path.unlink(missing_ok=True)
             with suppress(OSError):  # another writer has just begun a part there
                 folder.rmdir()
+
+    def remove_leftovers(self, store: Path) -> None:
+        """Remove what dead writers left."""
+        remove_abandoned(self, store)
 
 
 def _map_element(

@@ -29,7 +29,7 @@ from .interop_source import (
 from .interop_summary import ImportSummary
 from .interop_table import TableSource
 from .labels import LabelStore
-from .locate import backend_of, exists, list_stores
+from .locate import backend_of, exists, store_path
 from .spec import EmbeddingSpec, StoredDtype
 from .store import EmbeddingStore, open_store
 from .versions import Failure
@@ -46,7 +46,6 @@ _OPEN: Final[Mapping[Layout, Open]] = {
     ),
 }
 _TABLE_OPTIONS: Final = ("columns", "face_id", "frame_offset")
-_SUFFIX: Final = {"hdf5": ".h5", "zarr": ".zarr"}
 
 
 def import_features(
@@ -101,7 +100,7 @@ def import_features(
     _check_options(layout, options)
     numbers = FrameNumbers(options.labels)
     opened = _OPEN[layout](source, options, numbers)
-    path = _store_path(cache, name, store)
+    path = store_path(cache, name, store)
     spec = import_spec(opened, dtype)
     _check_columns(path, spec)
     summary = ImportSummary(path, list(opened.notes))
@@ -142,14 +141,6 @@ def _check_options(layout: Layout, options: ImportOptions) -> None:
         why = "have frame numbers of their own" if is_table else "have no columns"
         message = f"{flag} is not for the layout {layout}, whose files {why}; leave it out"
         raise UsageError(message)
-
-
-def _store_path(cache: Path, name: str, form: str) -> Path:
-    """Return the path of the store that has the name, else of a new one."""
-    if name in list_stores(cache):
-        with open_store(cache / name) as found:
-            return found.path
-    return cache / f"{name}{_SUFFIX[form]}"
 
 
 def _check_columns(path: Path, spec: EmbeddingSpec) -> None:

@@ -27,6 +27,7 @@ from .interop_source import (
     short_list,
 )
 from .labels import SPLITS, LabelRecord, LabelStore
+from .object_path import AnyPath
 from .schema import Array
 from .spec import Option
 from .store import EmbeddingStore
@@ -179,7 +180,7 @@ def _note_feature(name: str | bytes, item: object, found: list[str]) -> None:
         found.append(name.removesuffix("/feature"))
 
 
-def _split(video: str, record: LabelRecord, where: Path) -> str:
+def _split(video: str, record: LabelRecord, where: AnyPath) -> str:
     """Return the split of a video that the layout can hold."""
     if "/" in video:
         message = (

@@ -4,16 +4,16 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..core.tasks import N_EXPRESSIONS, TASKS, Task
-from .backend import Tree, remove_abandoned
+from .backend import Tree
 from .errors import CacheError, CorruptStoreError, VideoMissingError
 from .locate import backend_of, check_free
+from .object_path import AnyPath, as_path
 from .schema import (
     FORMAT_VERSION,
     LABEL_ELEMENTS,
@@ -92,7 +92,7 @@ class LabelTable:
         )
         return hashlib.sha256(canonical_json(content).encode()).hexdigest()
 
-    def check(self, where: Path) -> None:
+    def check(self, where: AnyPath) -> None:
         """Raise CorruptStoreError unless lengths, order and ranges are as documented."""
         n_videos, n_frames, n_rows = len(self.videos), len(self.frame), len(self.row_path)
         for name, element in LABEL_ELEMENTS.items():
@@ -135,7 +135,7 @@ class LabelTable:
         for prefix in ("", "row_"):
             self._check_values(prefix, where)
 
-    def _check_values(self, prefix: str, where: Path) -> None:
+    def _check_values(self, prefix: str, where: AnyPath) -> None:
         limits = {
             "split": (0, len(SPLITS) - 1),
             "valence": (-1, 1),
@@ -156,7 +156,7 @@ class LabelTable:
                 raise CorruptStoreError(message)
 
 
-def write_labels(path: Path | str, table: LabelTable, *, replaces: str | None = None) -> Path:
+def write_labels(path: AnyPath | str, table: LabelTable, *, replaces: str | None = None) -> AnyPath:
     """Write the labels store at `path`, whole or not at all, in place of an older one.
 
     Args:
@@ -169,7 +169,7 @@ def write_labels(path: Path | str, table: LabelTable, *, replaces: str | None = 
         CorruptStoreError: the table contradicts itself.
         StoreExistsError: a store of the other backend has the name.
     """
-    path = Path(path)
+    path = as_path(path)
     backend = backend_of(path)
     if not path.stem.startswith("labels"):
         message = f"the name of a labels store starts with 'labels', but got {path}; rename it"
@@ -193,7 +193,7 @@ def write_labels(path: Path | str, table: LabelTable, *, replaces: str | None = 
         **({"replaces": replaces} if replaces else {}),
     }
     attributes["checksum"] = index_checksum(attributes, arrays)
-    remove_abandoned(backend, path)
+    backend.remove_leftovers(path)
     with backend.write_base(path) as writer:
         for name, array in arrays.items():
             writer.write_array(name, array)
@@ -227,7 +227,7 @@ class LabelStore(Mapping[str, LabelRecord]):
     `store.row_frame`, …).
     """
 
-    def __init__(self, path: Path, backend: str, tree: Tree) -> None:
+    def __init__(self, path: AnyPath, backend: str, tree: Tree) -> None:
         self.path = path
         self.name = path.stem
         self.backend = backend

@@ -1,28 +1,44 @@
 """From a path that a user typed to a store and its backend."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from ..core.files import TEMPORARY_MARK
 from ..core.names import near_misses
-from .backend import Backend
+from .backend import Backend, P
 from .errors import CacheError, StoreExistsError, StoreMissingError
 from .h5_store import H5Backend
+from .object_path import AnyPath, ObjectPath
 from .zarr_store import ZarrBackend
 
-BACKENDS: tuple[Backend, ...] = (H5Backend(), ZarrBackend())
+LocalBackend = H5Backend | ZarrBackend
+BACKENDS: tuple[LocalBackend, ...] = (H5Backend(), ZarrBackend())
 
 
-def backend_of(path: Path) -> Backend:
+def backends_of(path: AnyPath) -> Sequence[Any]:
+    """Return the backends that a store at `path` may have."""
+    if isinstance(path, ObjectPath):
+        from .object_store import ObjectBackend  # loads zarr, which files do not need
+
+        return (ObjectBackend(),)
+    return BACKENDS
+
+
+def backend_of(path: AnyPath) -> Backend[Any]:
     """Return the backend whose suffix `path` has.
 
     Raises:
-        CacheError: it has neither.
+        CacheError: it has none of them.
     """
-    for backend in BACKENDS:
+    backend: Backend[Any]
+    for backend in backends_of(path):
         if path.suffix == backend.suffix:
             return backend
+    if isinstance(path, ObjectPath):
+        message = f"on object storage the key of a store ends in .zarr, but got {path}; add it"
+        raise CacheError(message)
     message = f"the path of a store ends in .h5 or .zarr, but got {path}; add one of them"
     raise CacheError(message)
 
@@ -34,28 +50,29 @@ def store_path(folder: Path, name: str, backend: str) -> Path:
         StoreExistsError: there are two of the name.
     """
     try:
-        return find_store(folder / name)[1]
+        return find_local_store(folder / name)[1]
     except StoreMissingError:
         return folder / f"{name}{next(b.suffix for b in BACKENDS if b.name == backend)}"
 
 
-def exists(backend: Backend, store: Path) -> bool:
+def exists(backend: Backend[P], store: P) -> bool:
     """Return whether there is a store of this backend at `store`, compacted or in parts."""
     # In this order: a compaction that ends in between removes parts after its tree is in place.
     return bool(backend.list_parts(store)) or backend.find_base(store) is not None
 
 
-def find_store(path: Path) -> tuple[Backend, Path]:
+def find_store(path: AnyPath) -> tuple[Backend[Any], AnyPath]:
     """Return the backend and full path of the store at `path`, with or without its suffix.
 
     Raises:
         StoreMissingError: there is none.
         StoreExistsError: there are two of the name.
     """
-    stem = path.with_suffix("") if path.suffix in {item.suffix for item in BACKENDS} else path
+    backends = backends_of(path)
+    stem = path.with_suffix("") if path.suffix in {item.suffix for item in backends} else path
     found = [
         (backend, stem.with_name(stem.name + backend.suffix))
-        for backend in BACKENDS
+        for backend in backends
         if exists(backend, stem.with_name(stem.name + backend.suffix))
     ]
     if len(found) > 1:
@@ -73,7 +90,19 @@ def find_store(path: Path) -> tuple[Backend, Path]:
     return found[0]
 
 
-def _is_replaced(one: tuple[Backend, Path], found: list[tuple[Backend, Path]]) -> bool:
+def find_local_store(path: Path) -> tuple[LocalBackend, Path]:
+    """Return what `find_store` returns, for what is done to files and folders only.
+
+    Raises:
+        StoreMissingError, StoreExistsError: see `find_store`.
+    """
+    backend, store = find_store(path)
+    assert isinstance(backend, H5Backend | ZarrBackend)
+    assert isinstance(store, Path)
+    return backend, store
+
+
+def _is_replaced(one: tuple[Backend[P], P], found: Sequence[tuple[Backend[P], P]]) -> bool:
     """Return whether another store of the name says that it took the place of this one.
 
     A conversion that was ended before it had removed the old form leaves both.
@@ -87,12 +116,12 @@ def _is_replaced(one: tuple[Backend, Path], found: list[tuple[Backend, Path]]) -
     return False
 
 
-def list_stores(folder: Path) -> list[str]:
+def list_stores(folder: AnyPath) -> list[str]:
     """Return the names of the stores in a cache folder, sorted."""
     return sorted({name for name, _ in _stores(folder)})
 
 
-def check_free(store: Path) -> None:
+def check_free(store: AnyPath) -> None:
     """Raise StoreExistsError if another store in the folder has the name of `store`.
 
     The other backend and other capital letters count: names must be safe on any file system.
@@ -118,13 +147,22 @@ def _no_folder_is_empty() -> Iterator[None]:
         return
 
 
-def _stores(folder: Path) -> Iterator[tuple[str, Path]]:
+def _children(folder: AnyPath) -> Sequence[AnyPath]:
+    """Return what lies in a folder, sorted by name."""
+    if isinstance(folder, ObjectPath):
+        from .objects import names_in
+
+        return [folder / name for name in names_in(folder)]
+    return sorted(folder.iterdir())
+
+
+def _stores(folder: AnyPath) -> Iterator[tuple[str, AnyPath]]:
     """Yield (name, path) of the stores in `folder`."""
     with _no_folder_is_empty():
-        for path in sorted(folder.iterdir()):
+        for path in _children(folder):
             if TEMPORARY_MARK in path.name:
                 continue
             store = path.with_suffix("") if path.suffix == ".parts" else path
-            for backend in BACKENDS:
+            for backend in backends_of(folder):
                 if store.suffix == backend.suffix and exists(backend, store):
                     yield store.stem, store

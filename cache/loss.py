@@ -6,13 +6,13 @@ errors are counted in units of the dimension's standard deviation over the first
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .errors import CacheError
+from .object_path import AnyPath
 from .schema import Array
 from .spec import EmbeddingSpec
 
@@ -74,7 +74,7 @@ class LossWatch:
         self._rows.append(exact.astype(np.float32))
         self._n_free -= len(exact)
 
-    def check(self, store: Path) -> None:
+    def check(self, store: AnyPath) -> None:
         """Refuse what was added if errors are too large; rows that come later are not looked at.
 
         Raises:

@@ -12,7 +12,7 @@ from .catalog import Catalog, tree_spec
 from .copying import write_merged
 from .errors import CacheError
 from .index import StoreHead
-from .locate import backend_of, check_free, exists, find_store
+from .locate import BACKENDS, check_free, exists, find_local_store
 from .lock import compaction_lock
 from .room import room_needed
 from .schema import EMBEDDINGS
@@ -36,10 +36,13 @@ def merge_stores(sources: Sequence[Path], out: Path) -> int:
         CacheError: a video was made from different frames in two stores, or one holds labels.
         StoreMissingError, CorruptStoreError: see `open_store`.
     """
-    backend = backend_of(out)
+    backend = next((b for b in BACKENDS if b.suffix == out.suffix), None)
+    if backend is None:
+        message = f"the path of a store ends in .h5 or .zarr, but got {out}; add one of them"
+        raise CacheError(message)
     check_embedding_name(out.stem)
     check_free(out)
-    places = [find_store(path) for path in sources]
+    places = [find_local_store(path) for path in sources]
     with ExitStack() as stack:
         stack.enter_context(room_needed(out))
         if exists(backend, out):

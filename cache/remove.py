@@ -7,18 +7,18 @@ from pathlib import Path
 from ..core.errors import UsageError
 from ..core.files import TEMPORARY_MARK, fsync_folder
 from ..core.table import text_table
-from .backend import Backend, read_trees, remove_tree, temporary_path
+from .backend import read_trees, remove_tree, temporary_path
 from .catalog import tree_spec
 from .compaction import compact
 from .errors import CacheError, VideoMissingError
 from .index import StoreHead
 from .labels import LabelStore
-from .locate import find_store, list_stores
+from .locate import LocalBackend, find_local_store, list_stores
 from .room import room_needed
 from .store import open_store
 
 
-def remove_store(backend: Backend, store: Path) -> None:
+def remove_store(backend: LocalBackend, store: Path) -> None:
     """Remove a store with its parts; whatever ends it, what is left opens or is not there.
 
     Readers that have it open keep what they have.
@@ -39,7 +39,7 @@ def remove_videos(path: Path, videos: Collection[str]) -> int:
         VideoMissingError: the store holds no such video; nothing is changed.
         CacheError: it is a store of labels.
     """
-    backend, store = find_store(path)
+    backend, store = find_local_store(path)
     with open_store(store) as opened:
         if isinstance(opened, LabelStore):
             message = f"{store} holds labels, of which no single videos are removed; import again"
@@ -75,7 +75,7 @@ def remove_named(folder: Path, names: Sequence[str], videos: Collection[str] = (
     if videos:
         n_frames = remove_videos(folder / names[0], videos)
         return f"removed {len(set(videos))} videos, {n_frames:,} frames are left in {names[0]}"
-    found = [find_store(folder / name) for name in names]
+    found = [find_local_store(folder / name) for name in names]
     for backend, store in found:
         remove_store(backend, store)
     return "\n".join(f"removed {store}" for _, store in found)
@@ -103,7 +103,7 @@ def disk_usage(folder: Path) -> list[Usage]:
     """Return what each store of a cache takes, in order of name."""
     found = []
     for name in list_stores(folder):
-        backend, store = find_store(folder / name)
+        backend, store = find_local_store(folder / name)
         parts = backend.list_parts(store)
         leftovers = [
             path

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Final
 
 from .errors import CacheError
+from .object_path import AnyPath
 
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 @contextmanager
-def room_needed(path: Path) -> Iterator[None]:
+def room_needed(path: AnyPath) -> Iterator[None]:
     """Run a block that writes to the store at `path`.
 
     Raises:
@@ -22,7 +23,7 @@ def room_needed(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in _FULL:
+        if error.errno not in _FULL or not isinstance(path, Path):
             raise
         free = shutil.disk_usage(path.parent).free
         message = (

@@ -9,7 +9,6 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from ..core.names import check_video_id
 from ..core.tasks import N_AUS
 from .errors import CorruptStoreError, FormatVersionError
+from .object_path import AnyPath
 from .spec import canonical_json
 
 Array = NDArray[Any]
@@ -43,7 +43,9 @@ class Element:
     is_optional: bool = False
     """There only if the root attribute `optional` names it."""
 
-    def check(self, name: str, dtype: "np.dtype[Any]", shape: tuple[int, ...], where: Path) -> None:
+    def check(
+        self, name: str, dtype: "np.dtype[Any]", shape: tuple[int, ...], where: AnyPath
+    ) -> None:
         """Raise CorruptStoreError unless an array of this type and shape may be this element."""
         wanted = tuple(np.dtype(text) for text in self.dtypes)
         if dtype not in wanted:
@@ -111,7 +113,7 @@ LABEL_ELEMENTS: Final[Mapping[str, Element]] = {
 ELEMENTS: Final = {EMBEDDINGS: EMBEDDING_ELEMENTS, LABELS: LABEL_ELEMENTS}
 
 
-def elements_of(attributes: Mapping[str, Any], where: Path) -> Mapping[str, Element]:
+def elements_of(attributes: Mapping[str, Any], where: AnyPath) -> Mapping[str, Element]:
     """Return the elements that a store with these root attributes must hold.
 
     Raises:
@@ -142,7 +144,7 @@ def elements_of(attributes: Mapping[str, Any], where: Path) -> Mapping[str, Elem
     }
 
 
-def _optional(attributes: Mapping[str, Any], where: Path) -> set[str]:
+def _optional(attributes: Mapping[str, Any], where: AnyPath) -> set[str]:
     """Return the optional elements that a tree says it holds."""
     text = attributes.get("optional", "[]")
     try:
@@ -163,7 +165,7 @@ def pack(texts: Iterable[str]) -> tuple[Array, Array]:
     return np.frombuffer(b"".join(encoded), np.uint8), offset
 
 
-def unpack(arrays: Mapping[str, Array], name: str, where: Path) -> list[str]:
+def unpack(arrays: Mapping[str, Array], name: str, where: AnyPath) -> list[str]:
     """Return the texts of the pool `name`.
 
     Raises:
@@ -186,7 +188,7 @@ def unpack(arrays: Mapping[str, Array], name: str, where: Path) -> list[str]:
 _UNSAFE_PART = re.compile(r"^\.{0,2}(?:/|$)|/\.{0,2}(?:/|$)", re.MULTILINE)
 
 
-def check_video_ids(videos: Sequence[str], where: Path) -> None:
+def check_video_ids(videos: Sequence[str], where: AnyPath) -> None:
     """Raise VideoIdError if any id is unsafe.
 
     One search over all ids joined answers for 100,000 of them in milliseconds; only if it finds
@@ -224,7 +226,7 @@ def index_checksum(attributes: Mapping[str, Any], arrays: Mapping[str, Array]) -
 
 
 def check_index_checksum(
-    attributes: Mapping[str, Any], arrays: Mapping[str, Array], where: Path
+    attributes: Mapping[str, Any], arrays: Mapping[str, Array], where: AnyPath
 ) -> None:
     """Raise CorruptStoreError unless the stored checksum is that of what was read."""
     found = index_checksum(attributes, arrays)

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -15,6 +14,7 @@ from .catalog import Catalog, tree_precisions, tree_spec
 from .errors import CacheError, StoreMissingError, VideoMissingError
 from .labels import LabelStore
 from .locate import find_store
+from .object_path import AnyPath, as_path
 from .schema import HASH_MODULUS, LABELS, Array, join_hash
 from .versions import Failure
 
@@ -25,7 +25,7 @@ class VideoRecord:
 
     video: str
     embedding: Array
-    """(n, D) float16 or float32, one row a readable frame; read-only, mapped where it can be."""
+    """(n, D) float16 or float32, one row a readable frame; read-only, mapped if it is in files."""
     frame: NDArray[np.int32]
     """(n,) frame numbers, strictly rising, with the gaps of the source; read-only."""
     version: int
@@ -53,7 +53,7 @@ class EmbeddingStore(Mapping[str, VideoRecord]):
     itself, and all share one copy in memory).
     """
 
-    def __init__(self, backend: Backend, path: Path, trees: list[Tree]) -> None:
+    def __init__(self, backend: Backend[Any], path: AnyPath, trees: list[Tree]) -> None:
         self.path = path
         self.name = path.stem
         self.backend = backend.name
@@ -219,12 +219,13 @@ class EmbeddingStore(Mapping[str, VideoRecord]):
         )
 
 
-def open_store(path: Path | str) -> EmbeddingStore | LabelStore:
+def open_store(path: AnyPath | str) -> EmbeddingStore | LabelStore:
     """Return the store of embeddings or of labels at `path`.
 
     Args:
-        path: `features/mae.h5`, `features/mae.zarr`, or `features/mae` for either. A store that
-            is being written, and is still parts only, opens like any other.
+        path: `features/mae.h5`, `features/mae.zarr`, or `features/mae` for either; on object
+            storage `ObjectPath(store, "features/mae.zarr")`. A store that is being written, and is
+            still parts only, opens like any other.
 
     Raises:
         StoreMissingError: there is none; the message lists what is near.
@@ -232,7 +233,7 @@ def open_store(path: Path | str) -> EmbeddingStore | LabelStore:
         CorruptStoreError: it is not what the format says.
         FormatVersionError: a newer version of this package wrote it.
     """
-    backend, store = find_store(Path(path))
+    backend, store = find_store(as_path(path))
     trees = read_trees(backend, store, map_rows=True)
     if not trees:
         message = f"there is no store {path} any more: it was removed while it was being opened"

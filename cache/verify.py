@@ -12,13 +12,14 @@ import xxhash
 from tqdm import tqdm
 
 from ..core.files import fsync_folder
-from .backend import Backend, Tree
+from .backend import Tree
 from .catalog import Catalog, tree_spec
 from .compaction import compact
 from .errors import CacheError, CorruptStoreError
 from .index import StoreHead
 from .labels import read_table
-from .locate import find_store
+from .locate import LocalBackend, find_local_store
+from .object_path import AnyPath
 from .room import room_needed
 from .schema import LABELS
 from .versions import newest
@@ -37,7 +38,7 @@ class Problem:
     kind: Kind
     """`corrupt`: not what was written. `incomplete`: an extraction was broken off.
     `suspicious`: sound as a file, but no network that works gives this."""
-    place: Path
+    place: AnyPath
     """The file or group."""
     video: str
     """Empty if it is all of the place."""
@@ -97,7 +98,7 @@ def verify_store(path: Path, *, workers: int | None = None, progress: bool = Fal
         StoreMissingError, StoreExistsError: see `open_store`.
         FormatVersionError: a newer version of this package wrote it.
     """
-    backend, store = find_store(path)
+    backend, store = find_local_store(path)
     found = Verification(store)
     trees = _readable_trees(backend, store, found)
     if trees and trees[0].attributes["format"] == LABELS:
@@ -131,13 +132,13 @@ def repair_store(path: Path, found: Verification) -> list[str]:
     Raises:
         CacheError: it is a store of labels, which `abaw labels` writes again.
     """
-    backend, store = find_store(path)
+    backend, store = find_local_store(path)
     corrupt = [problem for problem in found.problems if problem.kind == "corrupt"]
     if corrupt and store.stem.startswith("labels"):
         message = f"{store} holds labels and cannot be repaired; run `abaw labels` again"
         raise CacheError(message)
     for place in {problem.place for problem in corrupt if not problem.video}:
-        _set_aside(backend, store, place)
+        _set_aside(store, Path(str(place)))
     videos = sorted({problem.video for problem in corrupt if problem.video})
     trees = _readable_trees(backend, store, Verification(store))
     if videos and trees:
@@ -146,7 +147,7 @@ def repair_store(path: Path, found: Verification) -> list[str]:
     return videos
 
 
-def _set_aside(backend: Backend, store: Path, place: Path) -> None:
+def _set_aside(store: Path, place: Path) -> None:
     """Give a tree that cannot be read a name that no reader looks at."""
     if place.exists():
         place.replace(place.with_name(f"{place.name}.broken"))
@@ -157,7 +158,7 @@ def _set_aside(backend: Backend, store: Path, place: Path) -> None:
         fsync_folder(store)
 
 
-def _readable_trees(backend: Backend, store: Path, found: Verification) -> list[Tree]:
+def _readable_trees(backend: LocalBackend, store: Path, found: Verification) -> list[Tree]:
     """Return the trees whose index is sound, one spec in all of them; the others are problems."""
     places = backend.list_parts(store)
     try:

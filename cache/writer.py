@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 
 from ..core.names import check_embedding_name, check_video_id
 from .admission import check_frames, check_range, check_same_spec, to_stored
-from .backend import Backend, new_part_name, read_trees, remove_abandoned
+from .backend import Backend, new_part_name, read_trees
 from .catalog import Catalog, tree_spec
 from .compaction import compact
 from .errors import CacheError
 from .index import StoreHead, write_index, write_rows_room
 from .locate import backend_of, check_free
 from .loss import LossWatch
+from .object_path import AnyPath, as_path
 from .pieces import BufferedPiece, write_pieces
 from .room import room_needed
 from .schema import HASH_MODULUS
@@ -39,8 +40,8 @@ class StoreWriter:
 
     def __init__(
         self,
-        backend: Backend,
-        path: Path,
+        backend: Backend[Any],
+        path: AnyPath,
         head: StoreHead,
         *,
         commit_every: float,
@@ -56,7 +57,7 @@ class StoreWriter:
         self._buffer_since = 0.0
         self._added: dict[str, list[tuple[int, int, Piece]]] = {}
         self._is_open = True
-        self._first: list[Path] = []
+        self._first: list[AnyPath] = []
         """Of a store that this writer made: its part of no videos."""
         self._catalog = Catalog(read_trees(backend, path, map_rows=False))
         n_stored = sum(tree.rows["frame"].shape[0] for tree in self._catalog.trees)
@@ -65,7 +66,7 @@ class StoreWriter:
     @classmethod
     def open(
         cls,
-        path: Path,
+        path: AnyPath | str,
         spec: EmbeddingSpec,
         provenance: Mapping[str, Any],
         *,
@@ -76,7 +77,8 @@ class StoreWriter:
         """Return a writer of the store at `path`, which is created if it is not there.
 
         Args:
-            path: ends in .h5 or .zarr, which chooses the backend.
+            path: ends in .h5 or .zarr, which chooses the backend; on object storage
+                `ObjectPath(store, "features/mae.zarr")`.
             spec: identity of the embedding.
             provenance: where it comes from, JSON; kept from the creation of the store.
             run_settings: precision, batch size and the like, JSON; kept from the creation of the
@@ -90,12 +92,12 @@ class StoreWriter:
             UsageError: the name is not one for an embedding.
             CorruptStoreError, FormatVersionError: the store at `path` cannot be read.
         """
-        path = Path(path)
+        path = as_path(path)
         backend = backend_of(path)
         check_embedding_name(path.stem)
         check_free(path)
         head = StoreHead(spec, dict(provenance), dict(run_settings or {}))
-        remove_abandoned(backend, path)
+        backend.remove_leftovers(path)
         trees = read_trees(backend, path, map_rows=False)
         is_new = not trees
         if is_new:
@@ -277,7 +279,7 @@ class StoreWriter:
             break_lock: take the lock of compaction from whoever holds it.
 
         Raises:
-            LockedError: a process of another host holds the lock of compaction.
+            LockedError: a process that cannot be seen from here holds the lock of compaction.
             CorruptStoreError: rows do not have their checksum; nothing is changed.
         """
         self.flush()
@@ -312,8 +314,9 @@ class StoreWriter:
         if is_empty and self._backend.find_base(self.path) is None:
             self._backend.remove_parts(self._first)
             for folder in (self._backend.parts_folder(self.path), self.path):
-                with suppress(OSError):  # another writer has just begun a part there
-                    folder.rmdir()
+                if isinstance(folder, Path):
+                    with suppress(OSError):  # another writer has just begun a part there
+                        folder.rmdir()
 
     def _check_open(self) -> None:
         if not self._is_open:

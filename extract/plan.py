@@ -159,7 +159,7 @@ def _find_store(cache: Path, name: str, options: RunOptions) -> tuple[Path, Stor
             if options.dry_run:
                 precisions = {video: store[video].precision for video in store}
             state = StoredState(store.spec, store.provenance, store.run_settings, precisions)
-            return store.path, state
+            return cache / f"{name}{_SUFFIX[store.backend]}", state
     except StoreMissingError:
         return cache / f"{name}{_SUFFIX[options.store]}", None
 

@@ -13,6 +13,7 @@ from ..cache import EmbeddingStore, open_store
 from ..cache.admission import check_same_spec
 from ..cache.convert import CONVERTED
 from ..cache.loss import SPREAD_FRAMES, shares_of, spread_of
+from ..cache.object_path import AnyPath
 from ..core.device import compute_thread, resolve_device
 from ..core.errors import UsageError
 from .backbones import LoadedBackbone, load_backbone
@@ -49,7 +50,7 @@ _IDENTITY: Final = (
 class Recheck:
     """What computing frames again has shown."""
 
-    store: Path
+    store: AnyPath
     n_frames: int
     """Frames compared."""
     n_videos: int

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import torch
 
+from ..cache.object_path import AnyPath
 from ..core.device import Precision, resolve_precision
 from ..core.errors import UsageError
 from .batches import BATCH_MULTIPLE
@@ -16,7 +17,7 @@ _BATCH_SIZE: Final = {"cuda": 128, "mps": 32}
 
 
 def run_settings(
-    path: Path,
+    path: AnyPath,
     stored: Mapping[str, Any],
     device: torch.device,
     options: RunOptions,

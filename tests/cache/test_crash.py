@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 import zarr
 
-from abaw.cache import CacheError, StoreMissingError, h5_store, open_store, zarr_store
+from abaw.cache import CacheError, StoreMissingError, h5_store, open_store, zarr_store, zarr_tree
 from abaw.core.files import TEMPORARY_MARK
 
 CRASHED = 77
@@ -288,7 +288,7 @@ class _Later:
 def write_index_before_rows():
     """Publish a tree whose index is there and whose rows are written afterwards."""
     whole_file, whole_group = h5_store.write_file, zarr_store.write_group
-    for kind in (h5_store._H5TreeWriter, zarr_store._ZarrTreeWriter):
+    for kind in (h5_store._H5TreeWriter, zarr_tree.ZarrTreeWriter):
         kind.check_filled = lambda self: None
 
     @contextmanager

@@ -4,11 +4,13 @@ import pickle
 
 import numpy as np
 import pytest
+from zarr.storage import MemoryStore
 
 from abaw.cache import (
     CacheError,
     CorruptStoreError,
     LabelTable,
+    ObjectPath,
     VideoMissingError,
     open_store,
     repair_store,
@@ -237,3 +239,17 @@ def test_verify_reads_labels_and_names_a_file_that_was_changed(labels_path):
     assert problem.kind == "corrupt"
     with pytest.raises(CacheError, match="run `abaw labels` again"):
         repair_store(labels_path, verify_store(labels_path))
+
+
+def test_labels_in_objects_are_those_in_files(tmp_path):
+    place = ObjectPath(MemoryStore(), "features/labels.zarr")
+    write_labels(place, make_table(frame=np.array([1, 4, 9, 2, 3, 7], np.int32)))
+    in_objects = open_store(write_labels(place, make_table()))
+    in_files = open_store(write_labels(tmp_path / "labels.zarr", make_table()))
+    assert in_objects.fingerprint == in_files.fingerprint
+    for name, value in vars(in_files.table).items():
+        if isinstance(value, np.ndarray):
+            np.testing.assert_array_equal(getattr(in_objects, name), value, strict=True)
+        else:
+            assert getattr(in_objects, name) == value
+    assert len({key.split("/")[2] for key in place.store._store_dict if "rows-" in key}) == 1

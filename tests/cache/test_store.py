@@ -115,7 +115,7 @@ def test_h5_and_zarr_of_the_same_additions_hold_identical_arrays(kit, tmp_path):
 
 
 def test_zarr_rows_in_several_chunks_come_back(kit, tmp_path, monkeypatch):
-    monkeypatch.setattr("abaw.cache.zarr_store.CHUNK_BYTES", 4 * kit.DIM * 2)
+    monkeypatch.setattr("abaw.cache.zarr_tree.CHUNK_BYTES", 4 * kit.DIM * 2)
     sources = [kit.make_source(video, n) for video, n in (("a", 9), ("b", 1), ("c", 5))]
     with kit.open_writer(tmp_path / "mae.zarr") as writer:
         for source in sources:

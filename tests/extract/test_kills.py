@@ -151,7 +151,8 @@ def children(pid: int) -> Iterator[int]:
 def test_a_worker_that_is_killed_again_and_again(extraction: Extraction, tmp_path: Path):
     killed: dict[int, float] = {}
     dead: set[int] = set()
-    process = extraction.begin("--devices", "cpu,cpu")
+    # A device whose processes die on and on with nothing committed is given up, too.
+    process = extraction.begin("--devices", "cpu,cpu", "--commit-every", "0.05")
     chooser = random.Random(0)
     while len(killed) < KILLS:
         # A device whose processes die before a batch has come back is given up.

@@ -1,0 +1,343 @@
+"""Stores on object storage hold what stores in files hold, refuse damage, and lock."""
+
+import json
+import pickle
+import threading
+
+import numpy as np
+import pytest
+import zarr
+from zarr.abc.store import Store
+from zarr.storage import FsspecStore, LocalStore, MemoryStore, WrapperStore
+
+from abaw.cache import (
+    CacheError,
+    CorruptStoreError,
+    EmbeddingStore,
+    LockedError,
+    ObjectPath,
+    StoreExistsError,
+    StoreMissingError,
+    list_stores,
+    object_lock,
+    object_store,
+    objects,
+    open_store,
+)
+from abaw.cache.backend import read_trees
+
+KEY = "features/mae.zarr"
+
+
+class Listening(WrapperStore):
+    """Remembers how many bytes of which object were fetched."""
+
+    def __init__(self, store):
+        super().__init__(store)
+        self.fetched = []
+
+    async def get(self, key, prototype, byte_range=None):
+        found = await self._store.get(key, prototype, byte_range)
+        self.fetched.append((key.rpartition("mae.zarr/")[2], None if found is None else len(found)))
+        return found
+
+
+class LooksThenWrites(MemoryStore):
+    """A store that has nothing better than what zarr gives to every store."""
+
+    set_if_not_exists = Store.set_if_not_exists
+
+
+def memory_store(path):
+    return MemoryStore()
+
+
+def folder_store(path):
+    return LocalStore(path / "bucket")
+
+
+def fsspec_store(path):
+    return FsspecStore.from_url(f"memory://{path.name}")
+
+
+@pytest.fixture
+def place():
+    return ObjectPath(MemoryStore(), KEY)
+
+
+def keys_of(path):
+    return sorted(objects.keys_under(path))
+
+
+def is_locked(path):
+    return objects.read(path / "parts" / "lock") is not None
+
+
+def write(kit, path, sources, *, version=1, compact=True):
+    with kit.open_writer(path) as writer:
+        for source in sources:
+            kit.add_whole(writer, source, version)
+            writer.flush()
+        if compact:
+            writer.compact()
+
+
+# --- contents ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+@pytest.mark.parametrize("make", [memory_store, folder_store, fsspec_store])
+def test_a_store_in_objects_is_bit_identical_to_one_in_files(
+    kit, tmp_path, monkeypatch, make, dtype
+):
+    monkeypatch.setattr("abaw.cache.zarr_tree.CHUNK_BYTES", 4 * kit.DIM * 2)  # several chunks
+    spec = kit.make_spec(dtype=dtype)
+    sources = [kit.make_source(f"v/{n}", 5 + n, unreadable=[1]) for n in range(3)]
+    place = ObjectPath(make(tmp_path), KEY)
+    snapshots = []
+    for name in ("h5", "zarr"):
+        (tmp_path / name).mkdir()
+    for path in (tmp_path / "h5" / "mae.h5", tmp_path / "zarr" / "mae.zarr", place):
+        with kit.open_writer(path, spec) as writer:
+            for source in sources:
+                kit.add_whole(writer, source)
+                writer.flush()
+            with open_store(path) as store:
+                assert store.n_parts == 4
+                for source in sources:
+                    kit.assert_holds(store, source)
+            writer.compact(break_lock=make is fsspec_store)
+        with open_store(path) as store:
+            for source in sources:
+                kit.assert_holds(store, source)
+            cut = store.read(["v/2"], [slice(1, 5)])[0][0]
+            np.testing.assert_array_equal(cut, sources[2].rows[1:5].astype(dtype))
+            assert not cut.flags.writeable
+        snapshots.append(kit.snapshot(path))
+    assert snapshots[0] == snapshots[1] == snapshots[2]
+    assert not [key for key in keys_of(place) if key.startswith("parts/")]
+
+
+def test_objects_that_are_copied_to_a_folder_are_a_store_in_files(kit, place, tmp_path):
+    sources = [kit.make_source("a", 3), kit.make_source("b", 2)]
+    write(kit, place, sources[:1])
+    write(kit, place, sources[1:], compact=False)
+    for key in keys_of(place):
+        file = tmp_path / "mae.zarr" / key
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(objects.read(place / key))
+    with kit.open_writer(tmp_path / "mae.zarr") as writer:
+        writer.compact()
+    with open_store(tmp_path / "mae.zarr") as store:
+        for source in sources:
+            kit.assert_holds(store, source)
+
+
+def test_zarr_itself_reads_what_is_in_objects(kit, place):
+    source = kit.make_source("a", 9, unreadable=[3])
+    write(kit, place, [source])
+    root = zarr.open_group(place.store, path=KEY, mode="r")
+    group = root[root.attrs["current"]]
+    np.testing.assert_array_equal(group["embedding"][...], source.rows.astype("f2"), strict=True)
+    np.testing.assert_array_equal(group["index/length"][...], [8])
+    assert sorted(name for name, _ in group.groups()) == ["index", "report"]
+
+
+def test_a_segment_fetches_its_own_bytes_only(kit, place, monkeypatch):
+    monkeypatch.setattr("abaw.cache.zarr_tree.CHUNK_BYTES", 10 * kit.DIM * 2)
+    source = kit.make_source("a", 20)
+    write(kit, place, [source])
+    listening = Listening(place.store)
+    with open_store(ObjectPath(listening, KEY)) as store:
+        assert not [key for key, _ in listening.fetched if "/embedding/c/" in key]
+        listening.fetched.clear()
+        rows = store.read(["a"], [slice(8, 13)])[0][0]
+        empty = store.read(["a"], [slice(20, 30)])[0][0]
+    np.testing.assert_array_equal(rows, source.rows[8:13].astype("f2"))
+    assert empty.shape == (0, kit.DIM)
+    row = kit.DIM * 2
+    assert [(key.split("/", 1)[1], size) for key, size in listening.fetched] == [
+        ("embedding/c/0/0", 2 * row),
+        ("embedding/c/1/0", 3 * row),
+    ]
+
+
+def test_readers_beside_a_writer_see_whole_videos_and_are_never_refused(kit, place):
+    sources = {f"v{n:02d}": kit.make_source(f"v{n:02d}", 4, unreadable=[2]) for n in range(12)}
+    write(kit, place, [])
+
+    def extract():
+        for number, source in enumerate(sources.values()):
+            with kit.open_writer(place) as writer:
+                for start in (0, 2):
+                    writer.add(source.video, **source.piece(start, start + 2))
+                    writer.flush()
+                if number % 2:
+                    writer.compact()
+
+    worker = threading.Thread(target=extract)
+    worker.start()
+    seen, n_opened = 0, 0
+    while worker.is_alive():
+        with open_store(place) as store:
+            assert len(store) >= seen
+            seen, n_opened = len(store), n_opened + 1
+            for video in store:
+                try:
+                    kit.assert_holds(store, sources[video])
+                except CorruptStoreError:
+                    raise
+                except CacheError:  # compacted meanwhile; the message says so
+                    continue
+    worker.join()
+    print(f"{n_opened} readers")
+    assert n_opened >= 5
+    assert list(open_store(place)) == list(sources)
+
+
+@pytest.mark.parametrize("after", ["list_parts", "find_base"])
+def test_a_compaction_between_any_two_steps_of_a_reader_hides_nothing(
+    kit, place, monkeypatch, after
+):
+    sources = [kit.make_source(video, 3) for video in "ab"]
+    write(kit, place, sources, compact=False)
+    step = getattr(object_store.ObjectBackend, after)
+
+    def step_then_compact(self, store):
+        found = step(self, store)
+        monkeypatch.undo()
+        write(kit, place, [])
+        return found
+
+    monkeypatch.setattr(object_store.ObjectBackend, after, step_then_compact)
+    backend = object_store.ObjectBackend()
+    found = EmbeddingStore(backend, place, read_trees(backend, place, map_rows=True))
+    assert list(found) == ["a", "b"]
+    assert open_store(place).n_parts == 0, "the step was not taken"
+
+
+# --- damage ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["embedding/c/0/0", "frame/c/0", "index/start/c/0"])
+def test_a_missing_chunk_is_an_error_and_never_the_fill_value(kit, place, name):
+    write(kit, place, [kit.make_source("a", 9)])
+    (key,) = [key for key in place.store._store_dict if key.endswith(name)]
+    with open_store(place) as store:
+        del place.store._store_dict[key]
+        if name.startswith("embedding"):
+            with pytest.raises(CorruptStoreError, match=f"{key} must be there, but is missing"):
+                store["a"]
+    with pytest.raises(CorruptStoreError, match=f"{key} must be there, but is missing"):
+        open_store(place)
+
+
+def test_a_short_chunk_is_refused_when_its_rows_are_read(kit, place):
+    write(kit, place, [kit.make_source("a", 9)])
+    (key,) = [key for key in place.store._store_dict if key.endswith("embedding/c/0/0")]
+    place.store._store_dict[key] = place.store._store_dict[key][:-1]
+    with (
+        open_store(place) as store,
+        pytest.raises(CorruptStoreError, match=r"embedding/c/0/0 must have 90 bytes, but has 89"),
+    ):
+        store["a"]
+
+
+def test_rows_that_were_compacted_away_tell_the_reader_to_open_again(kit, place):
+    source = kit.make_source("a", 3)
+    write(kit, place, [source], compact=False)
+    with open_store(place) as store:
+        write(kit, place, [kit.make_source("b", 2)])
+        with pytest.raises(CacheError, match=r"parts/00000002-.* was compacted .* open the store"):
+            store["a"]
+    with open_store(place) as store:
+        kit.assert_holds(store, source)
+
+
+# --- the lock ----------------------------------------------------------------------------------
+
+
+def test_a_held_lock_is_refused_with_its_holder_and_can_be_broken(kit, place):
+    write(kit, place, [kit.make_source("a", 2)], compact=False)
+    owner = {"host": "node7", "pid": 4321, "since": "2026-01-02T03:04:05+00:00", "token": "0"}
+    objects.write(place / "parts" / "lock", json.dumps(owner).encode())
+    with kit.open_writer(place) as writer:
+        pattern = r"process 4321 of node7 \(since 2026-01-02.*parts/lock.*--break-lock"
+        with pytest.raises(LockedError, match=pattern):
+            writer.compact()
+        assert open_store(place).n_parts == 2
+        writer.compact(break_lock=True)
+    assert open_store(place).n_parts == 0
+    assert not is_locked(place)
+
+
+def test_a_compaction_whose_lock_was_broken_changes_nothing(kit, place, monkeypatch):
+    write(kit, place, [kit.make_source("a", 2)])
+    root = objects.read(place / "zarr.json")
+    publish = object_store.ZarrTreeWriter.publish
+
+    def break_then_publish(self):
+        owner = {"host": "node7", "pid": 4321, "since": "now"}
+        objects.write(place / "parts" / "lock", json.dumps(owner).encode())
+        publish(self)
+
+    with kit.open_writer(place) as writer:
+        kit.add_whole(writer, kit.make_source("b", 2))
+        writer.flush()
+        monkeypatch.setattr(object_store.ZarrTreeWriter, "publish", break_then_publish)
+        with pytest.raises(LockedError, match=r"process 4321 of node7 .* has broken it"):
+            writer.compact()
+        monkeypatch.undo()
+    assert objects.read(place / "zarr.json") == root
+    assert is_locked(place), "it is the other's"
+    assert list(open_store(place)) == ["a", "b"]
+
+
+def test_one_of_two_that_want_the_lock_gets_it(place):
+    path = place / "parts" / "lock"
+    with object_lock.object_lock(path, wait=True, break_lock=False) as first:
+        first.check()
+        with object_lock.object_lock(path, wait=False, break_lock=False) as second:
+            assert second is None
+    assert not is_locked(place)
+
+
+def test_a_store_that_cannot_create_for_one_writer_is_not_compacted_unasked(kit):
+    place = ObjectPath(WrapperStore(LooksThenWrites()), KEY)
+    with kit.open_writer(place) as writer:
+        kit.add_whole(writer, kit.make_source("a", 2))
+        with pytest.raises(LockedError, match=r"looks first and then writes .*--break-lock"):
+            writer.compact()
+        assert list(open_store(place)) == ["a"]
+        writer.compact(break_lock=True)
+    assert open_store(place).n_parts == 0
+
+
+# --- paths -------------------------------------------------------------------------------------
+
+
+def test_a_store_is_found_without_its_suffix_and_a_missing_one_names_what_is_near(kit, place):
+    write(kit, place, [kit.make_source("a", 2)])
+    assert list(open_store(place.with_suffix(""))) == ["a"]
+    assert list_stores(place.parent) == ["mae"]
+    assert list_stores(ObjectPath(place.store, "")) == []
+    with pytest.raises(StoreMissingError, match=r"no store .*features/mea.zarr; .*mae"):
+        open_store(place.with_name("mea.zarr"))
+    with pytest.raises(CacheError, match=r"key of a store ends in \.zarr, but got .*mae\.h5"):
+        kit.open_writer(place.with_suffix(".h5"))
+    with pytest.raises(StoreExistsError, match=r"MAE\.zarr needs a name .*mae\.zarr exists"):
+        kit.open_writer(place.with_name("MAE.zarr"))
+
+
+def test_a_store_in_objects_is_pickled_by_its_path(kit, tmp_path):
+    place = ObjectPath(LocalStore(tmp_path), KEY)
+    source = kit.make_source("a", 2)
+    write(kit, place, [source])
+    with pickle.loads(pickle.dumps(open_store(place))) as store:
+        kit.assert_holds(store, source)
+
+
+@pytest.mark.parametrize("key", ["a//b", "../a", "/a", "a/"])
+def test_a_key_with_an_empty_part_or_dots_is_refused(key):
+    with pytest.raises(ValueError, match=f"must have no part .*{key!r}"):
+        ObjectPath(MemoryStore(), key)
