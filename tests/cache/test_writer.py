@@ -376,3 +376,20 @@ def test_the_newest_complete_version_wins_over_a_newer_incomplete_one():
     entries = [Entry(1, 4, 0, 4, 0, 0), Entry(3, 5, 0, 4, 1, 0), Entry(2, 6, 0, 6, 2, 0)]
     assert newest_complete(entries) == [entries[2]]
     assert newest_complete(entries[1:2]) is None
+
+
+def test_attributes_of_a_later_version_are_kept(kit, path):
+    with kit.open_writer(path) as writer:
+        writer._head = replace(writer._head, extra={"from_the_future": '{"a":1}'})
+        kit.add_whole(writer, kit.make_source("a", 3))
+        writer.compact()
+    with kit.open_writer(path) as writer:
+        kit.add_whole(writer, kit.make_source("b", 2))
+        writer.flush()
+    with open_store(path) as store:
+        assert store.n_parts == 1
+    with kit.open_writer(path) as writer:
+        writer.compact()
+    found = kit.snapshot(path)
+    assert found["@from_the_future"] == '{"a":1}'
+    assert list(open_store(path)) == ["a", "b"]
