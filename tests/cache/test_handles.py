@@ -12,6 +12,8 @@ from torch.utils.data import DataLoader
 
 from abaw.cache import CorruptStoreError, h5_store, open_store
 
+pytestmark = pytest.mark.heavy
+
 SYSTEM = Path("/proc/self")
 needs_proc = pytest.mark.skipif(not SYSTEM.exists(), reason="counts what /proc lists")
 

@@ -21,6 +21,8 @@ from abaw.cache import (
     open_store,
 )
 
+pytestmark = pytest.mark.heavy
+
 KEY = "features/mae.zarr"
 
 

@@ -26,6 +26,8 @@ from abaw.cache import (
 )
 from abaw.cache.backend import read_trees
 
+pytestmark = pytest.mark.heavy
+
 KEY = "features/mae.zarr"
 
 

@@ -42,6 +42,7 @@ def test_processors_of_one_name_are_told_apart_by_their_instructions(
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity on this system")
+@pytest.mark.heavy
 def test_only_cores_that_this_process_may_use_are_counted():
     script = (
         "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"

@@ -127,6 +127,7 @@ def _read_only_what_files_allow() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux" and os.geteuid() == 0, reason="root may read all")
+@pytest.mark.heavy
 def test_a_file_and_a_folder_that_may_not_be_read(tree: Path, tmp_path: Path):
     path = tree / "v" / "00009.jpg"
     path.write_bytes((tree / "v" / "00001.jpg").read_bytes())

@@ -16,7 +16,7 @@ _launch = Lane._launch
 
 
 def _logged_launch(lane: Lane) -> None:
-    n_frames = len(lane._batch)
+    n_frames = sum(map(len, lane._full))
     _launch(lane)
     with open(os.environ["ABAW_TEST_LOG"], "ab", buffering=0) as log:  # noqa: PTH123
         log.write(RECORD.pack(os.getpid(), time.time(), n_frames))

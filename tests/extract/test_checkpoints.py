@@ -15,6 +15,8 @@ from abaw.extract.backbones import BACKBONES, resolve_settings
 from abaw.extract.backbones.loading import LoadedBackbone, build_empty
 from abaw.extract.checkpoints import content_hash, read_weights_file
 
+pytestmark = pytest.mark.heavy
+
 Tensors = dict[str, torch.Tensor]
 
 

@@ -14,6 +14,8 @@ from abaw.extract.preprocess import Preprocessor
 
 from ..golden_recipe import entry_tensor, error, golden_input, load, state_dict, values
 
+pytestmark = pytest.mark.heavy
+
 TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-9}
 """float32: the reference's own error is at most 3e-6. float64 sees what float32 cannot, such as a
 batch-norm eps of 2e-5."""

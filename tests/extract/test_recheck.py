@@ -13,7 +13,7 @@ from abaw.extract import FramesError, recheck
 
 from .made import extract, request, write_tree
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.heavy]
 
 
 @pytest.fixture
