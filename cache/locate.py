@@ -94,11 +94,16 @@ def find_local_store(path: Path) -> tuple[LocalBackend, Path]:
     """Return what `find_store` returns, for what is done to files and folders only.
 
     Raises:
+        CacheError: the path is one on object storage.
         StoreMissingError, StoreExistsError: see `find_store`.
     """
     backend, store = find_store(path)
-    assert isinstance(backend, H5Backend | ZarrBackend)
-    assert isinstance(store, Path)
+    if not (isinstance(backend, H5Backend | ZarrBackend) and isinstance(store, Path)):
+        message = (
+            f"stores are verified, converted, merged and removed as files and folders, but {path} "
+            f"is on object storage; copy it to a folder"
+        )
+        raise CacheError(message)
     return backend, store
 
 

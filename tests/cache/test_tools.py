@@ -5,10 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from zarr.storage import MemoryStore
 
 from abaw.cache import (
     CacheError,
     FingerprintError,
+    ObjectPath,
     StoreExistsError,
     StoreMissingError,
     VideoMissingError,
@@ -232,3 +234,11 @@ def test_labels_change_their_form_too(kit, path):
     np.testing.assert_array_equal(store.table.valence, make_table().valence)
     with pytest.raises(UsageError, match="whose types are fixed"):
         convert_store(new, dtype="float32")
+
+
+def test_tools_that_need_files_say_so_of_objects(kit):
+    place = ObjectPath(MemoryStore(), "features/mae.zarr")
+    write(kit, place, some(kit, "a"))
+    for tool in (verify_store, lambda path: convert_store(path, name="x")):
+        with pytest.raises(CacheError, match="is on object storage; copy it to a folder"):
+            tool(place)
