@@ -10,32 +10,19 @@ read. Files are in the page cache, as in the second epoch of a training.
 import tempfile
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from open_store import SPEC as SMALL
 from timing import spread
 
-from abaw.cache import EmbeddingSpec, EmbeddingStore, StoreWriter, open_store
+from abaw.cache import EmbeddingStore, StoreWriter, open_store
 from abaw.core.machine import cpu_name
 
 REPEATS = 5
 DIM, N_VIDEOS, FRAMES, SEGMENT, N_SEGMENTS = 768, 320, 2_000, 250, 2_560
-SPEC = EmbeddingSpec(
-    backbone="bench",
-    weights="none",
-    input_size=8,
-    position_table="none",
-    crop="full",
-    interpolation="bilinear",
-    mean=(0.0,),
-    std=(1.0,),
-    channels="grey",
-    layer="last",
-    pool="cls",
-    flip="no",
-    dim=DIM,
-    dtype="float16",
-)
+SPEC = replace(SMALL, dim=DIM)
 
 
 def write(path: Path) -> None:
