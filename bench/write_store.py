@@ -2,7 +2,7 @@
 
 python bench/write_store.py
 
-Forty videos of 2,000 float16 rows of 768 numbers. The store commits and compacts once at the end,
+160 videos of 2,000 float16 rows of 768 numbers. The store commits and compacts once at the end,
 so its rows are written twice; parts alone are told beside it, which is what an extraction waits
 for while it runs.
 """
@@ -21,7 +21,7 @@ from abaw.core.files import fsync_folder
 from abaw.core.machine import cpu_name
 
 REPEATS = 5
-N_VIDEOS = 40
+N_VIDEOS = 160
 
 
 def save(folder: Path, rows: np.ndarray) -> float:

@@ -15,6 +15,8 @@ from .versions import Failure
 _HALF_BYTES: Final = 2
 _WITHOUT_SIGN: Final = 0x7FFF
 _INFINITE_HALF: Final = 0x7C00
+_CHECKED_NUMBERS: Final = 1 << 16
+"""Halves looked at together: their copy stays in the processor's cache and costs no new pages."""
 
 
 def check_same_spec(
@@ -83,8 +85,11 @@ def to_stored(
 def _is_finite(stored: Array) -> bool:
     """Return whether all numbers are finite; of halves by their bits, which is far quicker."""
     if stored.dtype.itemsize == _HALF_BYTES:
-        sizes = stored.view(np.uint16) & _WITHOUT_SIGN
-        return int(sizes.max(initial=0)) < _INFINITE_HALF
+        bits = stored.reshape(-1).view(np.uint16)
+        return all(
+            int((bits[n : n + _CHECKED_NUMBERS] & _WITHOUT_SIGN).max()) < _INFINITE_HALF
+            for n in range(0, bits.size, _CHECKED_NUMBERS)
+        )
     return bool(np.isfinite(stored).all())
 
 

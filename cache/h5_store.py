@@ -40,8 +40,9 @@ _ALIGNMENT = 4096
 """Large elements begin at a page of the file, so that their numbers are aligned when mapped."""
 
 
-_BLOCK_BYTES = 8 << 20
-"""Rows are handed to HDF5 in blocks of this size: a call for each video costs more than it."""
+_BLOCK_BYTES = 1 << 20
+"""Rows are handed to HDF5 in blocks of at least this size: a call for each short video costs more
+than the copy."""
 
 
 class WholeFile(io.FileIO):
@@ -81,7 +82,8 @@ class _H5TreeWriter:
     def create_rows(self, name: str, shape: tuple[int, ...], dtype: "np.dtype[Any]") -> None:
         self._file.create_dataset(name, shape, dtype)
         row_bytes = int(np.prod(shape[1:])) * dtype.itemsize
-        self._buffers[name] = RowBuffer(shape, dtype, max(1, _BLOCK_BYTES // row_bytes))
+        size = max(1, _BLOCK_BYTES // row_bytes)
+        self._buffers[name] = RowBuffer(shape, dtype, size, is_exact=False)
 
     def append_rows(self, name: str, block: Array) -> None:
         for first, rows in self._buffers[name].add(block):

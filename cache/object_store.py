@@ -213,9 +213,10 @@ class _Batch:
         self._chunks: list[tuple[ObjectPath, bytes]] = []
         self._n_bytes = 0
 
-    def put(self, key: str, data: bytes) -> None:
+    def put(self, key: str, data: bytes | memoryview) -> None:
         """Take an object; it is there after the next `flush`."""
-        (self._nodes if key.endswith(NODE) else self._chunks).append((self._group / key, data))
+        items = self._nodes if key.endswith(NODE) else self._chunks
+        items.append((self._group / key, bytes(data)))
         self._n_bytes += len(data)
         if self._n_bytes >= _BATCH_BYTES:
             self.flush()

@@ -87,7 +87,7 @@ def write_group(path: Path) -> Iterator[TreeWriter]:
         raise
 
 
-def _put(path: Path, data: bytes) -> None:
+def _put(path: Path, data: bytes | memoryview) -> None:
     if not path.parent.is_dir():
         path.parent.mkdir(parents=True)
     path.write_bytes(data)

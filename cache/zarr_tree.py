@@ -118,11 +118,14 @@ class ZarrTreeWriter:
     """Writes one tree as objects; the group's own node, which makes it a tree, comes last.
 
     Args:
-        put: stores bytes under a key of the group.
+        put: stores bytes under a key of the group; what it is given is its own only until it
+            returns.
         stamp: attributes of every node but the group's own.
     """
 
-    def __init__(self, put: Callable[[str, bytes], None], stamp: Mapping[str, Any]) -> None:
+    def __init__(
+        self, put: Callable[[str, bytes | memoryview], None], stamp: Mapping[str, Any]
+    ) -> None:
         self.attributes: dict[str, Any] = {}
         """Root attributes, once they are written."""
         self._put = put
@@ -134,7 +137,7 @@ class ZarrTreeWriter:
     def create_rows(self, name: str, shape: tuple[int, ...], dtype: "np.dtype[Any]") -> None:
         """Make room for an element; see `TreeWriter`."""
         node = self._create(name, shape, dtype)
-        self._buffers[name] = RowBuffer(shape, dtype, node.chunk[0])
+        self._buffers[name] = RowBuffer(shape, dtype, node.chunk[0], is_exact=True)
 
     def append_rows(self, name: str, block: Array) -> None:
         """Add rows after those already added."""
@@ -171,9 +174,10 @@ class ZarrTreeWriter:
 
     def _put_chunk(self, name: str, first: int, rows: Array) -> None:
         node = self._nodes[name]
-        data = rows.astype(node.dtype.newbyteorder("<"), copy=False).tobytes()
+        data = np.ascontiguousarray(rows, node.dtype.newbyteorder("<")).reshape(-1).view(np.uint8)
         key = f"{name}/{node.chunk_key(first // node.chunk[0])}"
-        self._put(key, data.ljust(node.chunk_bytes, b"\0"))
+        is_whole = data.nbytes == node.chunk_bytes
+        self._put(key, data.data if is_whole else data.tobytes().ljust(node.chunk_bytes, b"\0"))
 
 
 def group_node(attributes: Mapping[str, Any]) -> bytes:
