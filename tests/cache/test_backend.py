@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from abaw.cache.backend import RowBuffer
 from abaw.cache.lock import compaction_lock
 
-
 SIZES = st.lists(st.integers(0, 7), max_size=8)
 
 
