@@ -21,7 +21,7 @@ from abaw.temporal.data.dataset import SequenceDataset
 from abaw.temporal.data.join import Timeline
 from abaw.temporal.data.standardize import fit_standardizer
 from abaw.temporal.loop import TrainingLoop, cpu_threads
-from abaw.temporal.nets.frameworks import build_network
+from abaw.temporal.nets.build import build_network
 
 REPEATS = 7
 N_VIDEOS = 32

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.files import write_text_atomic
-from ..core.tasks import AUS, EXPRESSIONS, N_AUS, N_EXPRESSIONS
+from ..core.tasks import AUS, EXPRESSIONS, N_AUS, N_EXPRESSIONS, TASKS, Task
 from .errors import PredictionError
 
 Array = NDArray[Any]
@@ -53,6 +53,8 @@ class PredictionTable:
     """(N, 8) probabilities; None where they were not written."""
     p_au: NDArray[np.float32] | None = None
     """(N, 12) probabilities; None where they were not written."""
+    tasks: frozenset[Task] = frozenset(TASKS)
+    """What is predicted; the columns of another task hold 0 and mean nothing."""
 
     def __len__(self) -> int:
         return len(self.video)

@@ -25,7 +25,8 @@ from .config import RunConfig
 from .data.standardize import Standardizer
 from .errors import TemporalError
 from .metrics import figure
-from .nets.frameworks import Framework, build_network
+from .nets.build import build_network
+from .nets.frameworks import Framework
 
 RUN_FILE: Final = "run.json"
 MODEL_FILE: Final = "model.safetensors"

@@ -24,8 +24,7 @@ from .errors import TemporalError
 from .inference import predict_sequences
 from .loop import TrainingLoop, cpu_threads
 from .metrics import Scores
-from .nets.encoders import ENCODERS
-from .nets.frameworks import FRAMEWORKS, build_network
+from .nets.build import build_network, check_networks
 from .predictions import PredictionTable, write_predictions
 from .run_folder import (
     METRICS_FILE,
@@ -69,7 +68,7 @@ def train(
         UsageError: `run_dir` holds another run, or there is no such encoder, framework or device.
     """
     device = resolve_device(config.device)
-    _ = ENCODERS[config.encoder], FRAMEWORKS[config.framework]  # refused before data are read
+    check_networks(config)  # refused before data are read
     stores = open_embeddings(cache, config.features)
     labels = open_labels(cache, config.labels)
     data = describe_data(stores, labels)

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from ...cache import SPLITS, EmbeddingStore, LabelStore, LabelTable, Split
 from ...core.tasks import N_AUS, TASKS, Task
-from ..config import Fill
 from ..errors import TemporalError
+from ..settings.data import Fill
 
 Array = NDArray[Any]
 ABSENT = -1

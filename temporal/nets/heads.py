@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from ...core.tasks import TASK_WIDTH, Task
+
 
 class TaskHead(nn.Module):
     """Dropout, then Linear, ReLU and dropout for every hidden layer, then a linear output.
@@ -27,6 +29,8 @@ class TaskHead(nn.Module):
         for width in hidden:
             layers += [nn.Linear(n_inputs, width), nn.ReLU(), nn.Dropout(dropout)]
             n_inputs = width
+        self.n_hidden = n_inputs
+        """Width of what `hidden` gives."""
         self.hidden = nn.Sequential(*layers)
         self.out = nn.Linear(n_inputs, n_outputs)
 
@@ -34,3 +38,8 @@ class TaskHead(nn.Module):
         """Return (B, T, C) of (B, T, H)."""
         y: torch.Tensor = self.out(self.hidden(x))
         return y
+
+
+def outputs_of(y: torch.Tensor, task: Task) -> torch.Tensor:
+    """Return a head's (B, T, C) as the outputs of a task: (B, T) for valence and arousal."""
+    return y.squeeze(-1) if TASK_WIDTH[task] == 1 else y

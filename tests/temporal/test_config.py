@@ -1,13 +1,11 @@
 """Settings of a run: typed, in range, and the same again after JSON."""
 
 import json
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from abaw.core.errors import UsageError
-from abaw.temporal import config as config_module
 from abaw.temporal.config import RunConfig, config_from_command
 
 
@@ -41,15 +39,20 @@ def test_set_wins_over_the_file_and_an_option_of_its_own_over_both(tmp_path: Pat
         (["hiden_size=3"], "no setting 'hiden_size' .*did you mean hidden_size"),
         (["epochs=many"], "epochs of a run must be a whole number, but got 'many'"),
         (["epochs=2.5"], "epochs of a run must be a whole number, but got '2.5'"),
-        (["epochs=0"], "epochs of a run must be from 1 to .*, but got 0"),
-        (["dropout=nan"], "dropout of a run must be from 0 to 0.99, but got nan"),
+        (["epochs=0"], "epochs of a run must be at least 1, but got '0'"),
+        (["dropout=1"], "dropout of a run must be at most 0.99, but got '1'"),
+        (["learning_rate=0"], "learning_rate of a run must be more than 0, but got '0'"),
+        (["dropout=nan"], "dropout of a run must be a number, but got 'nan'"),
         (["dropout=a lot"], "dropout of a run must be a number, but got 'a lot'"),
         (["bidirectional=maybe"], "bidirectional of a run must be true or false, but got 'maybe'"),
-        (["fill=guess"], "fill of a run must be hold or zero or drop, but got 'guess'"),
-        (["head_hidden=48,x"], "head_hidden .* a whole number, or several .*, but got '48,x'"),
-        (["head_hidden=48,0"], "head_hidden .* at least 1, but got 48,0"),
+        (["fill=guess"], "fill of a run must be hold, zero or drop, but got 'guess'"),
+        (["head_hidden=48,x"], "head_hidden .* a whole number, or several .*, but got 'x'"),
+        (["head_hidden=48,0"], "head_hidden .* at least 1, but got '0'"),
         (["stride=65"], "stride must be at most segment_length.* got 65 and 32"),
         (["hidden_size=7"], "hidden_size must be even in two directions, but got 7"),
+        (["fold=some"], "fold of a run must be a whole number, or all, but got 'some'"),
+        (["feeding=lanes"], "feeding=lanes .* needs bidirectional=false"),
+        (["time_axis=frames", "fill=drop"], "fill must be hold or zero, but is drop"),
         (["epochs"], "--set takes key=value, but got 'epochs'"),
         ([f"weight_{t}=0" for t in ("valence", "arousal", "expression", "au")], "all four weights"),
     ],
@@ -78,8 +81,20 @@ def test_a_file_that_is_no_mapping_is_refused_by_name(tmp_path: Path, text, word
         config_from_command("a", path, [])
 
 
+def test_a_preset_is_read_by_its_name_and_a_wrong_name_is_told_the_nearest():
+    config = config_from_command("a", "paper-gru", [])
+    assert (config.encoder, config.feeding) == ("gru", "lanes")
+    with pytest.raises(UsageError, match=r"'paper-gruu' is neither; did you mean paper-gru"):
+        config_from_command("a", "paper-gruu", [])
+
+
+def test_an_unknown_setting_is_refused_from_python_too():
+    with pytest.raises(UsageError, match="no setting 'hidden'; did you mean hidden_size"):
+        RunConfig(features=("a",), hidden=3)
+    with pytest.raises(UsageError, match="needs the setting features"):
+        RunConfig()
+
+
 def test_every_setting_says_what_it_is():
-    source = Path(config_module.__file__).read_text()
-    for field in fields(RunConfig):
-        _, _, after = source.partition(f"\n    {field.name}: ")
-        assert after.split("\n", 1)[1].startswith('    """'), field.name
+    for name, field in RunConfig.model_fields.items():
+        assert field.description, name

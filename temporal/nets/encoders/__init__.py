@@ -4,7 +4,9 @@ Every encoder maps `(B, T, F), is_frame (B, T), state` to `(B, T, H), state`. Wh
 real frame depends neither on padding nor on the other sequences of the batch.
 """
 
-from .base import ENCODERS, Encoder, State
+from ..state import State
+from .base import ENCODERS, Encoder, EncoderBuilder
 from .gru import GruEncoder
+from .none import NoEncoder
 
-__all__ = ["ENCODERS", "Encoder", "GruEncoder", "State"]
+__all__ = ["ENCODERS", "Encoder", "EncoderBuilder", "GruEncoder", "NoEncoder", "State"]

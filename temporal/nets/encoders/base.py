@@ -9,9 +9,7 @@ from torch import nn
 
 from ....core.registry import Registry
 from ...config import RunConfig
-
-State = torch.Tensor | None
-"""What an encoder carries from one segment to the next; None is the start of a video."""
+from ..state import State
 
 
 class Encoder(nn.Module, ABC):
@@ -20,6 +18,7 @@ class Encoder(nn.Module, ABC):
     Args:
         n_features: F.
         config: sizes and rates.
+        layers: how many layers, at least 1.
     """
 
     n_outputs: int
@@ -36,11 +35,14 @@ class Encoder(nn.Module, ABC):
         Args:
             features: (B, T, F) float.
             is_frame: (B, T) boolean, True = real; padding is at the end only.
-            state: what an earlier call returned for the segments before; None at video starts.
+            state: what an earlier call returned for the segments before; None at video starts,
+                and zeros in the rows that start.
 
         Returns:
-            (B, T, H), and the state after the last frame.
+            (B, T, H), and the state after each row's last real frame: None, or tensors with the
+            batch first.
         """
 
 
-ENCODERS: Final[Registry[Callable[[int, RunConfig], Encoder]]] = Registry("encoder")
+EncoderBuilder = Callable[[int, RunConfig, int], Encoder]
+ENCODERS: Final[Registry[EncoderBuilder]] = Registry("encoder")

@@ -1,0 +1,1 @@
+"""Settings by name, for `--config NAME`; one YAML file each."""
