@@ -215,7 +215,7 @@ def labels(
 @click.option("--framework", help="Multi-task framework, e.g. se.")
 @click.option("--seed", type=int, help="Seed of the model.")
 @click.option("--labels", help="Labels store: labels, or NAME for labels-NAME.")
-@click.option("--config", type=FILE, help="YAML file with settings of the run.")
+@click.option("--config", help="YAML file of settings, or a preset such as paper-gru.")
 @set_option
 @click.option("--run", "run_dir", type=FOLDER, help="Folder of the run; by default auto-named.")
 @click.option(
@@ -225,7 +225,7 @@ def labels(
 @quiet_option
 def temporal_train(
     features: str,
-    config: Path | None,
+    config: str | None,
     settings: tuple[str, ...],
     run_dir: Path | None,
     out: Path,

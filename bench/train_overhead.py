@@ -1,112 +1,117 @@
-"""How much of a training epoch is not the optimiser's own work.
-
-Frames per second of the training loop (shuffling, batching, losses per task, checks, logging of
-losses; evaluation apart) over those of the bare step on one resident batch of the same shape:
-forward, loss, backward, clipping, update. Both on the same network and data, interleaved.
+"""The training loop over bare optimiser steps on one resident batch.
 
 python bench/train_overhead.py
+
+Both take the same steps with the same network, loss and optimiser; the bare one always has the
+same full batch at hand. The loop picks its batches and counts real frames only; scoring is apart.
 """
 
 import time
 from collections.abc import Callable
 
-import numpy as np
 import torch
-from timing import spread
+from made_sequences import made_lines
+from timing import device_name, spread, wait
 
-from abaw.core.machine import cpu_name
-from abaw.core.tasks import N_AUS, N_EXPRESSIONS
+from abaw.core.device import autocast, resolve_device
 from abaw.temporal.config import RunConfig
 from abaw.temporal.data.dataset import SequenceDataset
-from abaw.temporal.data.join import Timeline
+from abaw.temporal.data.features import FeatureMaker
 from abaw.temporal.data.standardize import fit_standardizer
 from abaw.temporal.loop import TrainingLoop, cpu_threads
 from abaw.temporal.nets.build import build_network
+from abaw.temporal.optimisation import build_optimizer
+from abaw.temporal.precision import training_precision
 
 REPEATS = 7
-N_VIDEOS = 32
-LENGTHS = (20, 400)
+N_VIDEOS = 40
 DIM = 768
-DEVICE = torch.device("cpu")
+SETTINGS = {
+    "gru": {"encoder": "gru"},
+    "gru, lanes": {
+        "encoder": "gru",
+        "feeding": "lanes",
+        "bidirectional": False,
+        "random_offset": False,
+        "stride": 32,
+    },
+    "lstm": {"encoder": "lstm"},
+    "transformer": {"encoder": "transformer"},
+    "gru, 512 wide": {"encoder": "gru", "hidden_size": 512, "projection": 512, "threads": 2},
+    "transformer, 512 wide": {
+        "encoder": "transformer",
+        "hidden_size": 512,
+        "projection": 512,
+        "threads": 2,
+    },
+}
 
 
-def made_lines() -> list[Timeline]:
-    """Return random videos of very different length; a third of the labels is missing."""
-    rng = np.random.default_rng(0)
-    lines = []
-    for number in range(N_VIDEOS):
-        n = int(rng.integers(*LENGTHS))
-        frame = np.arange(1, n + 1, dtype=np.int32)
-        lines.append(
-            Timeline(
-                video=str(number),
-                frame=frame,
-                embeddings=(rng.normal(size=(n, DIM)).astype(np.float16),),
-                rows=(np.arange(n),),
-                is_frame=np.ones((1, n), np.bool_),
-                values={
-                    "valence": rng.uniform(-1, 1, n).astype(np.float32),
-                    "arousal": rng.uniform(-1, 1, n).astype(np.float32),
-                    "expression": rng.integers(0, N_EXPRESSIONS, n).astype(np.int8),
-                    "au": rng.integers(0, 2, (n, N_AUS)).astype(np.int8),
-                },
-                is_labelled={
-                    "valence": rng.random(n) > 1 / 3,
-                    "arousal": rng.random(n) > 1 / 3,
-                    "expression": rng.random(n) > 1 / 3,
-                    "au": rng.random((n, N_AUS)) > 1 / 3,
-                },
-                asked=frame,
-            )
-        )
-    return lines
-
-
-def seconds(work: Callable[[], object]) -> float:
+def seconds(work: Callable[[], object], device: torch.device) -> float:
     """Wall time of one call."""
+    wait(device)
     start = time.perf_counter()
     work()
+    wait(device)
     return time.perf_counter() - start
 
 
-def main() -> None:
-    """Print the median ratio and both speeds."""
-    config = RunConfig(features=("bench",), device="cpu")
-    lines = made_lines()
-    dataset = SequenceDataset(lines, fit_standardizer(lines), DEVICE)
-    network = build_network(dataset.n_features, config)
-    loop = TrainingLoop(config, network, dataset, DEVICE)
-    network.train()
-    full = next(batch for batch in loop.batches() if batch.is_frame.all())
-    n_epoch = sum(batch.n_frames for batch in loop.batches())
-    n_bare = full.n_frames
-    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-6)
+def measure(name: str, changes: dict[str, object], device: torch.device) -> None:
+    """Print the speeds of one network and their ratio."""
+    config = RunConfig(features=("bench",), device=str(device), epochs=1000, **changes)
+    lines = made_lines(N_VIDEOS, DIM)
+    dataset = SequenceDataset(lines, FeatureMaker(fit_standardizer(lines), config), device)
+    network = build_network(dataset.n_features, config).to(device)
+    precision = training_precision(config, device)
+    loop = TrainingLoop(config, network, dataset, precision)
+    plans = loop.feed.epoch(0)
+    full = dataset.batch(max(plans, key=lambda plan: int((plan.rows != dataset.padding).sum())))
+    n_bare = int(full.is_frame.sum())
+    optimizer = build_optimizer(
+        network, loop.loss, config.model_copy(update={"learning_rate": 1e-9})
+    )
 
     def bare() -> None:
-        for _ in range(loop.steps_per_epoch):
-            outputs, _ = network(full.features, full.is_frame)
-            total = loop.loss.total(loop.loss.per_task(outputs, full.labels))
+        network.train()
+        for _ in plans:
+            with autocast(device, precision):
+                outputs, _ = network(full.features, full.is_frame, None, full.labels)
+            total = loop.loss.total(loop.loss.per_task(outputs, full.labels), full.labels)
             optimizer.zero_grad(set_to_none=True)
             total.backward()
             torch.nn.utils.clip_grad_norm_(network.parameters(), config.clip_norm)
             optimizer.step()
 
+    def epoch() -> int:
+        n = sum(int((plan.rows != dataset.padding).sum()) for plan in loop.feed.epoch(loop.epoch))
+        start = time.perf_counter()
+        for _ in loop.steps():
+            pass
+        wait(device)
+        return n / (time.perf_counter() - start)
+
     bare_speed, loop_speed, ratio = [], [], []
     with cpu_threads(config.threads):
-        loop.epoch()  # warm up
+        epoch()  # warm up
         bare()
         for _ in range(REPEATS):
-            bare_speed.append(n_bare * loop.steps_per_epoch / seconds(bare))
-            loop_speed.append(n_epoch / seconds(loop.epoch))
+            bare_speed.append(n_bare * len(plans) / seconds(bare, device))
+            loop_speed.append(epoch())
             ratio.append(loop_speed[-1] / bare_speed[-1])
     print(
-        f"training, {DIM} features, {loop.steps_per_epoch} steps of {config.batch_size} x "
-        f"{config.segment_length} frames, {config.threads} thread, {REPEATS} interleaved repeats, "
-        f"{cpu_name()}, torch {torch.__version__}"
+        f"{name} ({precision}, {config.threads} threads, {len(plans)} steps of up to "
+        f"{config.batch_size} x {config.segment_length}): bare step {spread(bare_speed, 0)} "
+        f"frames/s, loop {spread(loop_speed, 0)}, ratio {spread(ratio)}",
+        flush=True,
     )
-    print(f"  bare step {spread(bare_speed, 0)} frames/s")
-    print(f"  loop      {spread(loop_speed, 0)} frames/s, padding not counted")
-    print(f"  loop over bare step {spread(ratio)}")
+
+
+def main() -> None:
+    """Print every network's figures."""
+    device = resolve_device("auto")
+    print(f"{DIM} features, {REPEATS} interleaved repeats, {device_name(device)}")
+    for name, changes in SETTINGS.items():
+        measure(name, changes, device)
 
 
 if __name__ == "__main__":

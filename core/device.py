@@ -1,4 +1,4 @@
-"""Where and in which precision networks run. The one module of `core` that imports torch."""
+"""Where, in which precision and how networks run. The one module of `core` that imports torch."""
 
 import json
 import os
@@ -8,7 +8,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from typing import Final, Literal, TypeVar, cast, get_args
+from typing import Final, Literal, ParamSpec, TypeVar, cast, get_args
 
 import torch
 
@@ -25,6 +25,9 @@ _DTYPE: Final[dict[Precision, torch.dtype]] = {
     "fp16": torch.float16,
 }
 ResultT = TypeVar("ResultT")
+P = ParamSpec("P")
+Failure = Callable[[str], Exception]
+"""Makes the error to be raised of the reason that torch gives."""
 
 _PROBE_SIDE: Final = 256
 _PROBE_GAIN: Final = 1.2
@@ -177,3 +180,37 @@ def compute_thread() -> Iterator[Executor]:
             yield executor
     finally:
         cudnn.allow_tf32, cudnn.benchmark, cudnn.deterministic = before
+
+
+def compiled(
+    forward: Callable[P, ResultT], failure: Failure, *, dynamic: bool | None = False
+) -> Callable[P, ResultT]:
+    """Return what computes the same, compiled by the first call for its shapes.
+
+    Args:
+        forward: a network, or a function of tensors.
+        failure: the error for what cannot be compiled here; it comes from a call.
+        dynamic: whether other sizes are expected; None finds out by and by.
+    """
+    from torch._dynamo.exc import TorchDynamoException  # a second to import
+
+    fast: Callable[P, ResultT] = torch.compile(forward, dynamic=dynamic)
+
+    def run(*args: P.args, **kwargs: P.kwargs) -> ResultT:
+        try:
+            return fast(*args, **kwargs)
+        except TorchDynamoException as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise failure(reason) from error
+
+    return run
+
+
+def check_compiler(device: torch.device, failure: Failure) -> None:
+    """Compile a trifle on the device, before anything is begun.
+
+    Raises:
+        Exception: what `failure` makes: torch cannot compile there.
+    """
+    trifle = compiled(lambda numbers: torch.relu(numbers + 1), failure)
+    in_own_thread(lambda: trifle(torch.ones(8, device=device)))

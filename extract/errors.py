@@ -13,3 +13,12 @@ class WeightsError(ExtractError):
 
 class FramesError(ExtractError):
     """A frame tree is not as needed."""
+
+
+def cannot_compile(reason: str) -> ExtractError:
+    """Return the error for a network that torch.compile cannot compile here."""
+    return ExtractError(
+        f"--compile needs a network that torch.compile can compile, and a C++ compiler (on a GPU: "
+        f"triton), but it failed: {reason}; install what is missing, or leave --compile out (with "
+        f"a new --name where a store was begun with it)"
+    )

@@ -12,11 +12,11 @@ import torch
 from numpy.typing import NDArray
 
 from ..cache import EmbeddingSpec, Failure
-from ..core.device import Precision, autocast
+from ..core.device import Precision, autocast, compiled
 from .backbones import Embedder, LoadedBackbone, forward_all
 from .batches import PendingBatch, Pixels, to_device
-from .compiled import Forward, compiled
 from .decode import DecodedFrame
+from .errors import cannot_compile
 from .frames import HASH_MODULUS, SourceVideo, stat_hash
 from .meter import Meter
 from .preprocess import Preprocessor, size_problem
@@ -128,8 +128,10 @@ class Lane:
         def placed() -> list[Embedder]:
             return [one.module.to(self._device).to(memory_format=last) for one in loaded]
 
-        forward: Forward = partial(forward_all, computing.submit(placed).result())
-        self._forward = compiled(forward) if settings.compile else forward
+        forward: Callable[..., list[torch.Tensor]] = partial(
+            forward_all, computing.submit(placed).result()
+        )
+        self._forward = compiled(forward, cannot_compile) if settings.compile else forward
         self._preprocess = Preprocessor(loaded[0].spec)
         self._burst = burst
         self._n_in_flight = max(burst, _IN_FLIGHT.get(self._device.type, 1))

@@ -11,12 +11,12 @@ import torch
 from PIL import features
 
 from ..cache import EmbeddingSpec, EmbeddingStore, StoreMissingError, StoreWriter, open_store
-from ..core.device import resolve_device
+from ..core.device import check_compiler, resolve_device
 from ..core.errors import UsageError
 from ..core.machine import cpu_name
 from ..core.provenance import git_commit, now
 from .backbones import LoadedBackbone, can_share, load_backbones
-from .compiled import check_compiler
+from .errors import cannot_compile
 from .frames import FrameSet
 from .lane import RunSettings
 from .options import RunOptions
@@ -102,7 +102,7 @@ def plan_jobs(
         settings = run_settings(path, begun, device, options, loaded.cpu_batch_sizes)
         jobs.append(Job(request.name, loaded, path, stored, settings))
     if any(job.settings.compile for job in jobs):
-        check_compiler(device)
+        check_compiler(device, cannot_compile)
     for job in sorted(jobs, key=lambda job: job.stored is None):
         if not options.dry_run or (job.stored is not None and not job.differences):
             job.writer = stack.enter_context(_open_writer(job, options))

@@ -16,7 +16,7 @@ from .settings.network import NetworkSettings
 from .settings.training import TrainingSettings
 
 PRESET_FOLDER: Final = Path(__file__).parent / "presets"
-CARRIED_OUT: Final = ("device", "threads", "save_every", "resident_gb")
+CARRIED_OUT: Final = ("device", "threads", "save_every", "resident_gb", "score_train")
 """Settings that say how a run is carried out, not what it is."""
 
 

@@ -13,3 +13,11 @@ class AnnotationError(TemporalError):
 
 class PredictionError(TemporalError):
     """A prediction file is not of its form, or lacks rows."""
+
+
+def cannot_compile(reason: str) -> TemporalError:
+    """Return the error for a network that torch.compile cannot compile here."""
+    return TemporalError(
+        f"compile=true needs a network that torch.compile can compile, and a C++ compiler (on a "
+        f"GPU: triton), but it failed: {reason}; install what is missing, or leave it out"
+    )

@@ -12,6 +12,7 @@ from ..core.errors import UsageError
 from .config import RunConfig
 from .data.annotation_rows import read_rows
 from .data.dataset import SequenceDataset
+from .data.features import FeatureMaker
 from .data.join import JoinReport, asked_frames, join
 from .errors import TemporalError
 from .inference import predict_sequences
@@ -75,13 +76,15 @@ def predict(
     if not asked:
         message = f"{labels.path} must list frames of the split {split!r}, but lists none"
         raise TemporalError(message)
-    network, standardizer = load_model(run, config)
+    network, standardizer = load_model(run, config, facts["tasks"])
     device = resolve_device(config.device)
     # How many frames lack an embedding is reported, not refused: each listed one needs an answer.
     lines, report = join(stores, labels, split, config.fill, asked)
     with cpu_threads(config.threads):
-        dataset = SequenceDataset(lines, standardizer, device)
-        table = predict_sequences(network.to(device), dataset, device)
+        maker = FeatureMaker(standardizer, config)
+        resident = config.resident_gb * 2**30
+        dataset = SequenceDataset(lines, maker, device, resident_bytes=resident)
+        table = predict_sequences(network.to(device), dataset, config, facts["precision"])
     write_predictions(out, table)
     return PredictResult(out, len(table), report)
 

@@ -9,6 +9,7 @@ events.out.tfevents.*   the same curves for TensorBoard
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,9 @@ from safetensors.torch import load_file, save
 from ..cache import EmbeddingStore, LabelStore, open_store
 from ..core.errors import UsageError
 from ..core.files import atomic_write
-from .config import RunConfig
+from ..core.tasks import Task
+from .config import CARRIED_OUT, RunConfig
+from .data.features import FeatureMaker
 from .data.standardize import Standardizer
 from .errors import TemporalError
 from .metrics import figure
@@ -32,9 +35,8 @@ RUN_FILE: Final = "run.json"
 MODEL_FILE: Final = "model.safetensors"
 METRICS_FILE: Final = "metrics.jsonl"
 VAL_PREDICTIONS_FILE: Final = "val_predictions.csv"
-RUN_FORMAT: Final = 1
+RUN_FORMAT: Final = 2
 
-_NOT_IDENTITY: Final = ("device", "threads")
 _SCORE_KEYS: Final = ("CCC_V", "CCC_A", "F1_EXPR", "F1_AU", "P_MTL")
 
 
@@ -49,17 +51,20 @@ class RunResult:
     """The same run had been done before, so nothing was trained."""
 
     @property
-    def scores(self) -> dict[str, Any]:
-        """The validation scores of the best checkpoint."""
-        scores: dict[str, Any] = self.facts["scores"]
+    def scores(self) -> dict[str, Any] | None:
+        """The validation scores of the best checkpoint; None if all was trained on."""
+        scores: dict[str, Any] | None = self.facts["scores"]
         return scores
 
     def text(self) -> str:
         """Return the scores for people to read."""
-        cells = [f"{key} {figure(self.scores[key], 3)}" for key in _SCORE_KEYS]
-        done = "done before" if self.was_there else f"best epoch {self.facts['best_epoch']}"
+        scores = self.scores
+        cells = [f"{key} {figure(scores[key], 3)}" for key in _SCORE_KEYS if scores is not None]
+        text = ", ".join(cells) if cells else "trained on all, nothing to score it on"
+        best = f"{'best' if cells else 'last'} epoch {self.facts['best_epoch']}"
+        done = "done before" if self.was_there else best
         random = " (RANDOM WEIGHTS)" if self.facts["random_weights"] else ""
-        return f"{self.folder}{random}: {', '.join(cells)} ({done})"
+        return f"{self.folder}{random}: {text} ({done})"
 
 
 def open_embeddings(cache: Path, names: Sequence[str]) -> list[EmbeddingStore]:
@@ -116,15 +121,20 @@ def describe_data(stores: Sequence[EmbeddingStore], labels: LabelStore) -> dict[
 
 def identity(config: RunConfig, data: dict[str, Any]) -> str:
     """Return the hash of all that decides a run's result, 8 hexadecimal digits."""
-    settings = {k: v for k, v in config.to_dict().items() if k not in _NOT_IDENTITY}
+    settings = {k: v for k, v in config.to_dict().items() if k not in CARRIED_OUT}
     text = json.dumps([settings, data, RUN_FORMAT], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def auto_name(config: RunConfig, run_identity: str) -> str:
-    """Return a folder name that tells features, encoder, framework, seed and identity."""
-    features = "+".join(config.features)
-    return f"{features}-{config.encoder}-{config.framework}-s{config.seed}-{run_identity}"
+    """Return a folder name that tells features, encoder, framework, fold, seed and identity."""
+    encoder, framework = (
+        re.sub(r"[^A-Za-z0-9_+>,-]+", "_", Path(name).name)
+        for name in (config.encoder, config.framework)
+    )
+    fold = f"-f{config.fold}" if config.fold else ""
+    parts = ("+".join(config.features), encoder, framework.replace(">", "-to-"))
+    return f"{'-'.join(parts)}{fold}-s{config.seed}-{run_identity}"
 
 
 def finished_run(folder: Path, run_identity: str) -> RunResult | None:
@@ -174,8 +184,15 @@ def save_model(folder: Path, network: Framework, standardizer: Standardizer) -> 
         stream.write(data)
 
 
-def load_model(folder: Path, config: RunConfig) -> tuple[Framework, Standardizer]:
+def load_model(
+    folder: Path, config: RunConfig, tasks: Sequence[Task]
+) -> tuple[Framework, Standardizer]:
     """Return the network and standardisation of a run's checkpoint.
+
+    Args:
+        folder: of the run.
+        config: its settings.
+        tasks: those that it was trained for.
 
     Raises:
         TemporalError: the checkpoint cannot be read or is another network's.
@@ -186,7 +203,8 @@ def load_model(folder: Path, config: RunConfig) -> tuple[Framework, Standardizer
         standardizer = Standardizer(
             tensors.pop("standardizer.mean").numpy(), tensors.pop("standardizer.scale").numpy()
         )
-        network = build_network(len(standardizer.mean), config)
+        n_features = FeatureMaker(standardizer, config).n_features
+        network = build_network(n_features, config, tasks)
         network.load_state_dict({k.removeprefix("network."): v for k, v in tensors.items()})
     except (OSError, SafetensorError, KeyError, RuntimeError) as error:
         reason = (str(error).splitlines() or [""])[0]

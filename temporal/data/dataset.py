@@ -1,20 +1,21 @@
-"""Batches of segments, and whole time lines, as tensors."""
+"""Time lines as tensors, and batches of segments of them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from ...core.tasks import TASKS
+from ...core.tasks import TASKS, Task
 from ..losses import Labels
+from .features import FeatureMaker, features_of_all
 from .join import Timeline
-from .segments import windows
-from .standardize import Standardizer
 
 RESIDENT_BYTES = 4 << 30
-"""Features of a split are kept on the device as float32 up to this; beyond, read from the store."""
+_SHARE_OF_FREE = 0.5
+"""Of a device's free memory; the rest is for the network."""
 
 
 class Segment(NamedTuple):
@@ -26,6 +27,20 @@ class Segment(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Plan:
+    """What one step takes: segments, and how they go on from those of the step before."""
+
+    segments: tuple[Segment, ...]
+    rows: torch.Tensor
+    """(B, T) int64 rows of the dataset, on its device; padding at the end."""
+    is_start: torch.Tensor | None = None
+    """(B,) whether the segment begins its video; None if no state is carried."""
+    kept: torch.Tensor | None = None
+    """(B,) row of each segment's state in the step before; None if they are the same rows."""
+    has_labels: bool = True
+
+
+@dataclass(frozen=True)
 class Batch:
     """Segments padded at the end to the longest."""
 
@@ -34,48 +49,52 @@ class Batch:
     is_frame: torch.Tensor
     """(B, T) boolean, True = real."""
     labels: Labels
-    videos: tuple[str, ...]
-    n_frames: int
-    """Real frames."""
 
 
 class SequenceDataset:
-    """The time lines of a split with their standardised features, on a device.
+    """The time lines of a split with their features, on a device.
 
     All frames lie in one tensor, one line after another, with one row of padding at the end: a
-    batch is then one look-up of rows, whatever its segments are.
+    batch is then one look-up of rows, whatever its segments are. Features that do not fit are
+    made from the stores, segment by segment.
 
     Args:
         lines: time lines.
-        standardizer: of the training split.
+        maker: makes their features.
         device: where batches are wanted.
-        resident_bytes: features beyond this are read from the stores, segment by segment.
+        resident_bytes: features beyond this, or beyond half of the device's free memory, are
+            streamed.
     """
 
     def __init__(
         self,
         lines: Sequence[Timeline],
-        standardizer: Standardizer,
+        maker: FeatureMaker,
         device: torch.device | None = None,
         *,
-        resident_bytes: int = RESIDENT_BYTES,
+        resident_bytes: float = RESIDENT_BYTES,
     ) -> None:
         self.lines = list(lines)
-        self.n_features = len(standardizer.mean)
+        self.n_features = maker.n_features
         """F."""
-        self._standardizer = standardizer
-        self._device = device or torch.device("cpu")
-        ends = np.cumsum([len(line) for line in self.lines], dtype=np.int64)
-        self._first = ends - [len(line) for line in self.lines]
-        self._padding = int(ends[-1]) if len(ends) else 0
+        self.device = device or torch.device("cpu")
+        length = np.array([len(line) for line in self.lines], np.int64)
+        ends = np.cumsum(length)
+        self.first: NDArray[np.int64] = ends - length
+        """Row of each line's first frame."""
+        self.padding = int(ends[-1]) if len(ends) else 0
+        """Row that stands for no frame; as many rows are frames."""
+        self._maker = maker
         self._labels = self._all_labels()
         self._features: torch.Tensor | None = None
-        if 4 * self.n_features * (self._padding + 1) <= resident_bytes:
-            features = torch.zeros(self._padding + 1, self.n_features)
-            for first, line in zip(self._first, self.lines, strict=True):
-                block = standardizer.features(line, 0, len(line))
-                features[first : first + len(line)] = torch.from_numpy(block)
-            self._features = features.to(self._device)
+        if 4 * self.n_features * (self.padding + 1) <= min(resident_bytes, _free(self.device)):
+            features = features_of_all(maker, self.lines, self.first.tolist(), self.padding + 1)
+            self._features = torch.from_numpy(features).to(self.device)
+
+    @property
+    def is_resident(self) -> bool:
+        """Whether all features are on the device."""
+        return self._features is not None
 
     def _all_labels(self) -> Labels:
         """Return the labels of all lines and of the padding: (N + 1,) or (N + 1, 12)."""
@@ -87,67 +106,67 @@ class SequenceDataset:
             padding = np.zeros((1, *width), np.float32)
             dtype = torch.long if task == "expression" else torch.float32
             values[task] = torch.from_numpy(np.concatenate([*blocks, padding])).to(
-                self._device, dtype
+                self.device, dtype
             )
             is_labelled[task] = torch.from_numpy(
                 np.concatenate([*masks, padding.astype(np.bool_)])
-            ).to(self._device)
+            ).to(self.device)
         return Labels(values, is_labelled)
 
-    def features(self, segment: Segment) -> torch.Tensor:
-        """Return standardised features (n, F)."""
-        number, start, stop = segment
-        if self._features is not None:
-            first = int(self._first[number])
-            return self._features[first + start : first + stop]
-        block = self._standardizer.features(self.lines[number], start, stop)
-        return torch.from_numpy(block).to(self._device)
-
-    def segments(self, segment_length: int, stride: int) -> list[Segment]:
-        """Return the windows of all lines that hold a label, in order."""
-        found = []
-        for number, line in enumerate(self.lines):
-            for start, stop in windows(len(line), segment_length, stride):
-                masks = (line.is_labelled[task][start:stop].any() for task in TASKS)
-                if any(masks):
-                    found.append(Segment(number, start, stop))
+    def has_label(self, tasks: Sequence[Task]) -> NDArray[np.bool_]:
+        """Return (N + 1,) whether a row has a label of any of the tasks; padding has none."""
+        found = np.zeros(self.padding + 1, np.bool_)
+        for task in tasks:
+            masks = [line.is_labelled[task].reshape(len(line), -1).any(1) for line in self.lines]
+            found[:-1] |= np.concatenate(masks)
         return found
 
-    def batch(self, segments: Sequence[Segment]) -> Batch:
-        """Return segments as one batch."""
-        longest = max(segment.stop - segment.start for segment in segments)
-        first = np.array([self._first[s.line] + s.start for s in segments])[:, None]  # (B, 1)
-        length = np.array([s.stop - s.start for s in segments])[:, None]  # (B, 1)
-        place = np.arange(longest)[None]  # (1, T)
-        is_frame = place < length  # (B, T)
-        row = np.where(is_frame, first + place, self._padding)  # (B, T)
-        rows = torch.from_numpy(row.ravel()).to(self._device)  # (B * T,)
+    def rows(self, segments: Sequence[Segment], length: int | None = None) -> NDArray[np.int64]:
+        """Return the rows (B, T) of segments, padded at the end to the longest, or to `length`."""
+        lengths = np.array([s.stop - s.start for s in segments])[:, None]  # (B, 1)
+        first = np.array([self.first[s.line] + s.start for s in segments])[:, None]
+        place = np.arange(length or int(lengths.max()))[None]  # (1, T)
+        return np.where(place < lengths, first + place, self.padding)
+
+    def plan(self, segments: Sequence[Segment], length: int | None = None) -> Plan:
+        """Return a plan of independent segments."""
+        rows = torch.from_numpy(self.rows(segments, length)).to(self.device)
+        return Plan(tuple(segments), rows)
+
+    def features(self, plan: Plan) -> torch.Tensor:
+        """Return features (B, T, F); padding is 0."""
+        shape = (*plan.rows.shape, self.n_features)
         if self._features is not None:
-            features = self._features.index_select(0, rows).view(*row.shape, -1)  # (B, T, F)
-        else:
-            features = torch.zeros(*row.shape, self.n_features, device=self._device)
-            for place_in_batch, segment in enumerate(segments):
-                n = segment.stop - segment.start
-                features[place_in_batch, :n] = self.features(segment)
+            return self._features.index_select(0, plan.rows.flatten()).view(shape)
+        features = torch.zeros(shape, pin_memory=self.device.type == "cuda")
+        for place, (number, start, stop) in enumerate(plan.segments):
+            block = self._maker.features(self.lines[number], start, stop)
+            features[place, : stop - start] = torch.from_numpy(block)
+        return features.to(self.device, non_blocking=True)
+
+    def batch(self, plan: Plan) -> Batch:
+        """Return the segments of a plan as one batch."""
+        rows = plan.rows.flatten()
 
         def cut(columns: torch.Tensor) -> torch.Tensor:
-            return columns.index_select(0, rows).view(*row.shape, *columns.shape[1:])
+            return columns.index_select(0, rows).view(*plan.rows.shape, *columns.shape[1:])
 
         return Batch(
-            features=features,
-            is_frame=torch.from_numpy(is_frame).to(self._device),
+            features=self.features(plan),
+            is_frame=plan.rows != self.padding,
             labels=Labels(
                 {task: cut(column) for task, column in self._labels.values.items()},
                 {task: cut(column) for task, column in self._labels.is_labelled.items()},
             ),
-            videos=tuple(self.lines[segment.line].video for segment in segments),
-            n_frames=int(length.sum()),
         )
 
-    def shuffled_batches(
-        self, segments: Sequence[Segment], batch_size: int, generator: torch.Generator
-    ) -> Iterator[Batch]:
-        """Yield all segments once, in a new random order, `batch_size` at a time."""
-        order = torch.randperm(len(segments), generator=generator).tolist()
-        for first in range(0, len(order), batch_size):
-            yield self.batch([segments[place] for place in order[first : first + batch_size]])
+    def videos(self, plan: Plan) -> list[str]:
+        """Return the ids of a plan's videos, each once."""
+        return list(dict.fromkeys(self.lines[segment.line].video for segment in plan.segments))
+
+
+def _free(device: torch.device) -> float:
+    """Return the bytes of a device that features may take."""
+    if device.type != "cuda":
+        return float("inf")
+    return _SHARE_OF_FREE * torch.cuda.mem_get_info(device)[0]

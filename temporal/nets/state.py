@@ -20,3 +20,10 @@ def restarted(state: State, is_start: torch.Tensor) -> State:
         where = is_start.reshape(-1, *[1] * (state.ndim - 1))
         return torch.where(where, torch.zeros((), dtype=state.dtype, device=state.device), state)
     return None if state is None else tuple(restarted(part, is_start) for part in state)
+
+
+def selected(state: State, rows: torch.Tensor) -> State:
+    """Return the state of some rows (n,)."""
+    if isinstance(state, torch.Tensor):
+        return state.index_select(0, rows)
+    return None if state is None else tuple(selected(part, rows) for part in state)

@@ -84,5 +84,7 @@ class TrainingSettings(Settings):
     save_every: CountOrNone = 200
     """Steps after which the state of training is saved, so that a run that is broken off goes on
     from there; 0 never does."""
+    score_train: bool = False
+    """Whether each epoch also scores the training split; it costs a pass over it."""
     resident_gb: Annotated[float, Field(ge=0, le=1e6)] = 4.0
     """Features of a split are kept on the device up to this size; beyond, they are streamed."""

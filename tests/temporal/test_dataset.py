@@ -2,15 +2,15 @@
 
 import numpy as np
 import pytest
-import torch
 
 from abaw.core.tasks import TASKS
 from abaw.temporal.data.dataset import Segment, SequenceDataset
+from abaw.temporal.data.features import FeatureMaker
 from abaw.temporal.data.join import join
 from abaw.temporal.data.standardize import fit_standardizer
 from abaw.temporal.run_folder import open_embeddings, open_labels
 
-from .made import write_cache
+from .made import config, write_cache
 
 
 @pytest.fixture(scope="module")
@@ -20,17 +20,23 @@ def lines(tmp_path_factory: pytest.TempPathFactory):
     return join(stores, labels, "train", "hold")[0]
 
 
+def maker_of(lines, **settings) -> FeatureMaker:
+    return FeatureMaker(fit_standardizer(lines), config(**settings))
+
+
 @pytest.fixture(params=[1 << 30, 0], ids=["in-memory", "from-the-store"])
 def dataset(lines, request) -> SequenceDataset:
-    return SequenceDataset(lines, fit_standardizer(lines), resident_bytes=request.param)
+    made = SequenceDataset(lines, maker_of(lines), resident_bytes=request.param)
+    assert made.is_resident == bool(request.param)
+    return made
 
 
 def test_a_batch_holds_its_segments_padded_at_the_end(dataset: SequenceDataset, lines):
     segments = [Segment(0, 3, 13), Segment(2, 0, 4), Segment(1, 2, 3)]
-    batch = dataset.batch(segments)
+    plan = dataset.plan(segments)
+    batch = dataset.batch(plan)
     assert batch.features.shape == (3, 10, 19)
-    assert batch.n_frames == 15
-    assert batch.videos == tuple(lines[s.line].video for s in segments)
+    assert dataset.videos(plan) == [lines[s.line].video for s in segments]
     for row, (number, start, stop) in enumerate(segments):
         n = stop - start
         np.testing.assert_array_equal(batch.is_frame[row], np.arange(10) < n)
@@ -45,34 +51,45 @@ def test_a_batch_holds_its_segments_padded_at_the_end(dataset: SequenceDataset, 
             np.testing.assert_allclose(found, lines[number].values[task][start:stop])
 
 
-def test_whole_lines_come_back(dataset: SequenceDataset, lines):
+def test_rows_with_a_label_of_a_task_are_told(dataset: SequenceDataset, lines):
+    for tasks in ((), ("valence",), ("expression", "au")):
+        found = dataset.has_label(tasks)
+        assert not found[-1]
+        for first, line in zip(dataset.first, lines, strict=True):
+            expected = np.zeros(len(line), bool)
+            for task in tasks:
+                expected |= line.is_labelled[task].reshape(len(line), -1).any(axis=1)
+            np.testing.assert_array_equal(found[first : first + len(line)], expected)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"context_mean": 3},
+        {"video_mean": "add"},
+        {"video_mean": "subtract"},
+        {"context_mean": 1, "video_mean": "subtract"},
+        {"context_mean": 99, "video_mean": "add"},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("resident_bytes", [1 << 30, 0], ids=["in-memory", "from-the-store"])
+def test_means_are_those_of_the_frames_around_and_of_the_video(lines, settings, resident_bytes):
+    maker = maker_of(lines, **settings)
+    dataset = SequenceDataset(lines, maker, resident_bytes=resident_bytes)
     for number, line in enumerate(lines):
-        found = dataset.features(Segment(number, 0, len(line)))
-        np.testing.assert_array_equal(found, fit_standardizer(lines).features(line, 0, len(line)))
-
-
-def test_an_epoch_gives_every_segment_once_in_an_order_of_its_seed(dataset: SequenceDataset, lines):
-    segments = [Segment(number, 0, 1 + number) for number in range(len(lines))]
-
-    def order(seed: int) -> list[str]:
-        generator = torch.Generator().manual_seed(seed)
-        batches = list(dataset.shuffled_batches(segments, 3, generator))
-        assert [len(batch.videos) for batch in batches] == [3, 3, 3, 1]
-        return [video for batch in batches for video in batch.videos]
-
-    assert sorted(order(0)) == sorted(line.video for line in lines)
-    assert order(0) == order(0)
-    assert order(0) != order(1)
-
-
-def test_windows_without_a_label_are_left_out(dataset: SequenceDataset, lines):
-    for segment in dataset.segments(1, 1):
-        line = lines[segment.line]
-        assert any(line.is_labelled[task][segment.start].any() for task in TASKS)
-    labelled = sum(
-        np.any(
-            [line.is_labelled[t].reshape(len(line), -1).any(axis=1) for t in TASKS], axis=0
-        ).sum()
-        for line in lines
-    )
-    assert len(dataset.segments(1, 1)) == labelled < sum(map(len, lines))
+        x = fit_standardizer(lines).features(line, 0, len(line)).astype(np.float64)
+        mean = x.mean(axis=0)
+        if settings.get("video_mean") == "subtract":
+            x = x - mean
+        blocks = [x]
+        if width := settings.get("context_mean", 0):
+            around = [x[max(0, t - width) : t + width + 1].mean(axis=0) for t in range(len(x))]
+            blocks.append(np.stack(around))
+        if settings.get("video_mean") == "add":
+            blocks.append(np.tile(mean, (len(x), 1)))
+        expected = np.concatenate(blocks, axis=1)
+        assert expected.shape[1] == maker.n_features
+        for start, stop in ((0, len(line)), (4, 9)):
+            found = dataset.features(dataset.plan([Segment(number, start, stop)]))[0]
+            np.testing.assert_allclose(found, expected[start:stop], rtol=0, atol=2e-6)

@@ -13,11 +13,9 @@ from abaw.core.tasks import TASKS
 from abaw.temporal.losses import (
     Labels,
     MultiTaskLoss,
+    affect_loss,
     au_loss,
-    ccc_loss,
     expression_loss,
-    masked_mean,
-    mse_loss,
 )
 from abaw.temporal.metrics import ccc_score
 
@@ -55,10 +53,18 @@ def golden_batch(au: str = "target_au"):
     return outputs, labels, facts, arrays
 
 
+def ccc_loss(y_pred, y_true, is_labelled):
+    return affect_loss(y_pred, y_true, is_labelled, 1.0)
+
+
+def mse_loss(y_pred, y_true, is_labelled):
+    return affect_loss(y_pred, y_true, is_labelled, 0.0)
+
+
 def total_of(outputs, labels, ccc_share=0.0, weights=(1.0, 1.0, 1.0, 1.0)):
-    loss = MultiTaskLoss(dict(zip(TASKS, weights, strict=True)), ccc_share)
+    loss = MultiTaskLoss(dict(zip(TASKS, weights, strict=True)), ccc_share=ccc_share)
     losses = loss.per_task(outputs, labels)
-    return losses, loss.total(losses)
+    return losses, loss.total(losses, labels)
 
 
 def test_losses_are_the_correctly_masked_golden_ones():
@@ -173,8 +179,21 @@ def test_mse_by_hand():
     assert float(mse_loss(y_pred, y_true, torch.tensor([[True, False, True]]))) == 5.0
 
 
-def test_masked_mean_of_nothing_is_0():
-    assert float(masked_mean(torch.ones(3), torch.zeros(3, dtype=torch.bool))) == 0.0
+def test_absolute_errors_by_hand_and_mixed_with_ccc():
+    y_pred, y_true = torch.tensor([[1.0, 100.0, 3.0]]), torch.zeros(1, 3)
+    mask = torch.tensor([[True, False, True]])
+    assert float(affect_loss(y_pred, y_true, mask, 0.0, "l1")) == 2.0
+    # Constant labels: 1 - CCC is 1.
+    assert float(affect_loss(y_pred, y_true, mask, 0.25, "l1")) == pytest.approx(0.25 + 0.75 * 2)
+
+
+def test_two_tasks_at_once_are_each_by_itself():
+    torch.manual_seed(0)
+    y_pred, y_true = torch.randn(2, 3, 7), torch.randn(2, 3, 7)
+    mask = torch.rand(2, 3, 7) < 0.6
+    both = affect_loss(y_pred, y_true, mask, 0.3)
+    each = [float(affect_loss(*parts, 0.3)) for parts in zip(y_pred, y_true, mask, strict=True)]
+    assert both.tolist() == pytest.approx(each, rel=1e-6)
 
 
 @given(st.integers(0, 2**32))
@@ -221,3 +240,68 @@ def test_positive_weights_make_the_best_constant_of_a_useless_feature_one_half()
     loss = au_loss(logits, y_true, torch.ones(1, 4, 12, dtype=torch.bool), torch.full((12,), 3.0))
     loss.backward()
     np.testing.assert_allclose(logits.grad.sum(dim=(0, 1)).numpy(), 0, atol=1e-7)
+
+
+def test_label_smoothing_and_focal_power_by_hand():
+    # Two classes matter: p = (0.5, 0.25, …); -log 0.5 = 0.693, -log 0.25 = 1.386.
+    p = torch.tensor([0.5, 0.25, 0.05, 0.05, 0.05, 0.05, 0.025, 0.025])
+    logits, mask = p.log()[None, None], torch.ones(1, 1, dtype=torch.bool)
+    y_true = torch.tensor([[1]])
+    plain = -np.log(0.25)
+    mean = -p.log().mean()
+    smooth = expression_loss(logits, y_true, mask, label_smoothing=0.1)
+    assert float(smooth) == pytest.approx(float(0.9 * plain + 0.1 * mean), rel=1e-6)
+    focal = expression_loss(logits, y_true, mask, focal=2.0)
+    assert float(focal) == pytest.approx(0.75**2 * plain, rel=1e-6)
+    weight = torch.full((8,), 3.0)
+    both = expression_loss(logits, y_true, mask, weight, label_smoothing=0.1, focal=2.0)
+    assert float(both) == pytest.approx(float(3 * 0.75**2 * (0.9 * plain + 0.1 * mean)), rel=1e-6)
+
+
+def test_smoothing_alone_is_torchs():
+    torch.manual_seed(0)
+    logits, y_true = torch.randn(2, 9, 8), torch.randint(0, 8, (2, 9))
+    mask = torch.ones(2, 9, dtype=torch.bool)
+    found = expression_loss(logits, y_true, mask, label_smoothing=0.2)
+    expected = torch.nn.functional.cross_entropy(
+        logits.flatten(0, 1), y_true.flatten(), label_smoothing=0.2
+    )
+    assert float(found) == pytest.approx(float(expected), rel=1e-6)
+
+
+def test_a_focal_loss_of_a_sure_and_right_frame_has_a_finite_gradient():
+    logits = torch.zeros(1, 1, 8)
+    logits[..., 2] = 60
+    logits.requires_grad_()
+    loss = expression_loss(
+        logits, torch.tensor([[2]]), torch.ones(1, 1, dtype=torch.bool), focal=0.5
+    )
+    loss.backward()
+    assert torch.isfinite(logits.grad).all()
+
+
+def test_outputs_in_bf16_are_weighed_in_float32():
+    outputs, labels, _, _ = golden_batch()
+    low = {task: output.detach().to(torch.bfloat16) for task, output in outputs.items()}
+    losses, total = total_of(low, labels, 0.5)
+    assert total.dtype in (torch.float32, torch.float64)
+    exact, _ = total_of({task: x.float() for task, x in low.items()}, labels, 0.5)
+    for task in TASKS:
+        assert float(losses[task]) == pytest.approx(float(exact[task].detach()), rel=1e-6)
+
+
+def test_only_trained_tasks_take_part():
+    outputs, labels, _, _ = golden_batch()
+    loss = MultiTaskLoss({"au": 1.0, "valence": 2.0}, ccc_share=0.5)
+    losses = loss.per_task(outputs, labels)
+    assert list(losses) == ["valence", "au"]
+    expected = 2 * losses["valence"] + losses["au"]
+    assert float(loss.total(losses, labels).detach()) == pytest.approx(float(expected.detach()))
+
+
+def test_a_batch_without_any_label_says_so():
+    _, labels, _, _ = golden_batch()
+    loss = MultiTaskLoss({"au": 1.0}, ccc_share=0.5)
+    assert bool(loss.has_labels(labels))
+    labels.is_labelled["au"] = torch.zeros_like(labels.is_labelled["au"])
+    assert not bool(loss.has_labels(labels))

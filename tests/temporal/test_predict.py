@@ -9,22 +9,23 @@ import torch
 
 from abaw.cache import FingerprintError
 from abaw.core.errors import UsageError
+from abaw.core.tasks import TASKS
 from abaw.temporal import inference
 from abaw.temporal.config import RunConfig
 from abaw.temporal.data.annotations import write_annotations
-from abaw.temporal.data.dataset import SequenceDataset
+from abaw.temporal.data.dataset import Segment, SequenceDataset
+from abaw.temporal.data.features import FeatureMaker
 from abaw.temporal.data.join import join
+from abaw.temporal.data.segments import windows
 from abaw.temporal.errors import AnnotationError, TemporalError
 from abaw.temporal.inference import predict_sequences
-from abaw.temporal.nets.frameworks import build_network
+from abaw.temporal.nets.build import build_network
 from abaw.temporal.predict import predict
 from abaw.temporal.predictions import read_predictions
 from abaw.temporal.run_folder import load_model, open_embeddings, open_labels
 from abaw.temporal.train import train
 
 from .made import Row, annotate, write_cache, write_label_store, write_store
-
-CPU = torch.device("cpu")
 
 
 def small(**changes) -> RunConfig:
@@ -108,33 +109,67 @@ def test_a_frame_that_was_dropped_gets_the_prediction_of_the_nearest(tmp_path: P
     assert len(set(table.valence.tolist())) == 5
 
 
-@pytest.mark.parametrize("is_both", [True, False], ids=["both", "onward"])
-def test_predictions_do_not_depend_on_what_else_is_predicted(run: Path, cache: Path, is_both: bool):
-    _, standardizer = load_model(run, small())
-    network = build_network(len(standardizer.mean), small(bidirectional=is_both))
+WAYS = {
+    "windows": {"segment_length": 8, "stride": 8, "overlap": 0.5},
+    "onward": {"bidirectional": False},
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_predictions_do_not_depend_on_what_else_is_predicted(run: Path, cache: Path, way: str):
+    settings = small(**WAYS[way])
+    _, standardizer = load_model(run, small(), TASKS)
+    maker = FeatureMaker(standardizer, settings)
+    network = build_network(maker.n_features, settings)
     stores, labels = open_embeddings(cache, ("face_a", "face_b")), open_labels(cache, "labels")
     lines, _ = join(stores, labels, "val", "hold")
-    together = predict_sequences(network, SequenceDataset(lines, standardizer), CPU)
+    together = predict_sequences(network, SequenceDataset(lines, maker), settings)
     start = 0
     for line in lines:
-        alone = predict_sequences(network, SequenceDataset([line], standardizer), CPU)
+        alone = predict_sequences(network, SequenceDataset([line], maker), settings)
         cut = slice(start, start + len(alone))
-        np.testing.assert_array_equal(together.p_au[cut], alone.p_au)
-        np.testing.assert_array_equal(together.valence[cut], alone.valence)
+        for name in ("valence", "p_au", "p_expression"):
+            found, expected = getattr(together, name)[cut], getattr(alone, name)
+            np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
         start += len(alone)
 
 
 def test_a_network_of_one_direction_gives_the_same_in_pieces(run: Path, cache: Path, monkeypatch):
-    _, standardizer = load_model(run, small())
-    network = build_network(len(standardizer.mean), small(bidirectional=False)).double()
+    settings = small(bidirectional=False)
+    _, standardizer = load_model(run, small(), TASKS)
+    maker = FeatureMaker(standardizer, settings)
+    network = build_network(maker.n_features, settings)
     stores, labels = open_embeddings(cache, ("face_a", "face_b")), open_labels(cache, "labels")
-    dataset = SequenceDataset(join(stores, labels, "val", "hold")[0], standardizer)
-    dataset._features = dataset._features.double()
-    whole = predict_sequences(network, dataset, CPU)
-    monkeypatch.setattr(inference, "_MAX_FRAMES", 7)
-    pieces = predict_sequences(network, dataset, CPU)
-    np.testing.assert_array_equal(pieces.valence, whole.valence)
-    np.testing.assert_array_equal(pieces.p_expression, whole.p_expression)
+    dataset = SequenceDataset(join(stores, labels, "val", "hold")[0], maker)
+    whole = predict_sequences(network, dataset, settings)
+    monkeypatch.setattr(inference, "_STREAM_FRAMES", 7)
+    pieces = predict_sequences(network, dataset, settings)
+    np.testing.assert_allclose(pieces.valence, whole.valence, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(pieces.p_expression, whole.p_expression, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("overlap", [0.0, 0.3, 0.5, 0.75, 1.0])
+def test_a_frame_gets_the_mean_of_the_windows_that_hold_it(run: Path, cache: Path, overlap: float):
+    settings = small(segment_length=8, stride=8, overlap=overlap)
+    _, standardizer = load_model(run, small(), TASKS)
+    maker = FeatureMaker(standardizer, settings)
+    network = build_network(maker.n_features, settings).eval()
+    stores, labels = open_embeddings(cache, ("face_a", "face_b")), open_labels(cache, "labels")
+    dataset = SequenceDataset(join(stores, labels, "val", "hold")[0], maker)
+    found = predict_sequences(network, dataset, settings)
+    start = 0
+    for number, line in enumerate(dataset.lines):
+        sums, count = np.zeros(len(line)), np.zeros(len(line))
+        for first, stop in windows(len(line), 8, max(1, round(8 * (1 - overlap)))):
+            x = dataset.features(dataset.plan([Segment(number, first, stop)]))
+            with torch.inference_mode():
+                outputs, _ = network(x, torch.ones(x.shape[:2], dtype=torch.bool))
+            sums[first:stop] += outputs["valence"][0].numpy()
+            count[first:stop] += 1
+        expected = (sums / count).clip(-1, 1)[line.nearest(line.asked)]
+        cut = slice(start, start + len(line.asked))
+        np.testing.assert_allclose(found.valence[cut], expected, rtol=0, atol=1e-6)
+        start += len(line.asked)
 
 
 def test_other_weights_under_the_same_name_are_refused_with_both_fingerprints(
@@ -173,7 +208,7 @@ def test_a_folder_without_a_finished_run_is_refused(cache: Path, tmp_path: Path)
     with pytest.raises(TemporalError, match=r"must hold a finished run, but its run\.json"):
         predict(tmp_path, "val", tmp_path / "out.csv", cache)
     (tmp_path / "run.json").write_text(json.dumps({"format": "abaw-run", "format_version": 99}))
-    with pytest.raises(TemporalError, match="must be a run of format 1"):
+    with pytest.raises(TemporalError, match="must be a run of format 2"):
         predict(tmp_path, "val", tmp_path / "out.csv", cache)
 
 

@@ -20,8 +20,9 @@ from abaw.temporal.errors import TemporalError
 from abaw.temporal.metrics import Scores
 from abaw.temporal.predictions import read_predictions
 from abaw.temporal.run_folder import open_embeddings, open_labels
+from abaw.temporal.run_log import BestEpoch, choice_value
 from abaw.temporal.score import rows_of, score_file
-from abaw.temporal.train import _Best, choice_value, train
+from abaw.temporal.train import train
 
 from .made import (
     UNLABELLED,
@@ -122,7 +123,7 @@ def test_a_finished_run_is_returned_and_not_done_again(run, cache: Path):
     assert {path: path.stat().st_mtime_ns for path in run.folder.iterdir()} == before
 
 
-def test_a_run_that_was_broken_off_comes_to_the_same_numbers(run, cache: Path, tmp_path: Path):
+def test_what_a_run_left_without_its_state_is_done_again(run, cache: Path, tmp_path: Path):
     folder = tmp_path / "broken"
     folder.mkdir()
     (folder / "metrics.jsonl").write_text('{"epoch": 1}\n')
@@ -217,7 +218,8 @@ def test_a_task_without_any_label_costs_nothing_and_scores_nothing(
     lines = [
         json.loads(line) for line in (result.folder / "metrics.jsonl").read_text().splitlines()
     ]
-    assert [line["loss"][missing] for line in lines] == [0.0, 0.0]
+    assert all(missing not in line["loss"] for line in lines)
+    assert missing not in result.facts["tasks"]
     for key in (*keys, "P_MTL"):
         assert result.scores[key] is None
     assert "P_MTL n/a" in result.text()
@@ -231,20 +233,15 @@ def test_a_video_of_one_frame_trains(tmp_path: Path):
     assert result.scores["N"] == {"VA": 1, "EXPR": 1, "AU": 1}
 
 
-def test_the_best_epoch_is_kept_even_if_it_is_below_0_and_not_the_last(run):
-    best = _Best(frozenset(TASKS))
+def test_the_best_epoch_is_kept_even_if_it_is_below_0_and_not_the_last():
+    best = BestEpoch(TASKS, patience=2)
     values = (-0.4, -0.1, 0.3, 0.2, 0.3)
-    tables = [replace(best_of(run), video=[str(n)]) for n in range(len(values))]
     scored = [Scores(value, value, 0.0, 0.0, {}, {}, {}) for value in values]
-    found = [best.improves(n, *pair) for n, pair in enumerate(zip(scored, tables, strict=True))]
+    found = [best.improves(n, scores) for n, scores in enumerate(scored)]
     assert found == [True, True, True, False, False]
     assert (best.epoch, best.value) == (2, 0.3)
-    assert best.predictions is tables[2]
-    assert best.scores is scored[2]
-
-
-def best_of(run):
-    return read_predictions(run.folder / "val_predictions.csv")
+    assert not best.is_over(3)
+    assert best.is_over(4)
 
 
 def test_a_checkpoint_is_chosen_by_the_trained_tasks():
