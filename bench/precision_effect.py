@@ -1,6 +1,10 @@
-"""How far bf16 moves embeddings from fp32: centred cosine, and what a linear probe makes of it.
+"""How far bf16 moves embeddings from fp32, and float16 in the store what was computed.
 
 python bench/precision_effect.py
+
+Centred cosines of bf16 with fp32, and what linear probes make of embeddings computed in fp32 or
+bf16, written to a store as float32 or float16 and read from it: CCC of valence and arousal (ridge)
+and P_MTL, each with what changes from fp32 in float32.
 
 The raw cosine is flattered by the mean that all embeddings of a random network have in common, so
 the mean is removed first. Where the processor has no bf16 instructions, matrix products and
@@ -11,15 +15,19 @@ has it), and the result is rounded to bf16; everything else runs in bf16 as it i
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
+from open_store import SPEC
 from sample_check import Part, probe, read_part
 from timing import device_name
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from abaw.cache import EmbeddingStore, StoreWriter, open_store
+from abaw.cache.spec import StoredDtype
 from abaw.core.device import autocast, compute_thread, resolve_device, resolve_precision
 from abaw.extract import EmbeddingRequest, load_backbone
 from abaw.extract.decode import read_frame
@@ -29,6 +37,7 @@ from abaw.sample import SampleSettings, write_sample
 
 BACKBONES = ("densenet121", "iresnet50", "mae_vit_base_patch16")
 SAMPLE = SampleSettings(n_train_videos=12, n_val_videos=10, n_test_videos=0, frames=24, seed=100)
+DTYPES: Final[tuple[StoredDtype, ...]] = ("float32", "float16")
 BATCH = 16
 DEVICE = resolve_device("auto")
 _SUMS = ("convolution", "mm", "addmm", "bmm", "baddbmm", "_scaled_dot_product")
@@ -88,6 +97,44 @@ def embed(tree: Path, backbone: str, precision: str) -> dict[tuple[str, int], np
     return dict(zip(places, np.concatenate(rows), strict=True))
 
 
+def stored(
+    folder: Path, found: Mapping[tuple[str, int], np.ndarray], dtype: StoredDtype
+) -> tuple[dict[tuple[str, int], np.ndarray], Mapping[str, Any] | None]:
+    """Return (video, frame number) -> embedding as a store gives it, and what it says of its loss.
+
+    Raises:
+        CacheError: float16 would lose too much of a dimension.
+    """
+    videos: dict[str, list[int]] = {}
+    for video, frame in found:
+        videos.setdefault(video, []).append(frame)
+    spec = replace(SPEC, dim=len(next(iter(found.values()))), dtype=dtype)
+    with StoreWriter.open(folder / "stored.h5", spec, {}, commit_every=1e9) as writer:
+        for number, (video, frames) in enumerate(videos.items()):
+            writer.add(
+                video,
+                version=1,
+                source_start=0,
+                source_length=len(frames),
+                source_total=len(frames),
+                frame=np.array(frames, np.int32),
+                embedding=np.array([found[video, frame] for frame in frames], np.float32),
+                input_hash=number,
+                stat_hash=number,
+                precision="unknown",
+            )
+        writer.compact()
+    with open_store(folder / "stored.h5") as store:
+        assert isinstance(store, EmbeddingStore)
+        records = [store[video] for video in store]
+        read = {
+            (record.video, int(frame)): row.astype(np.float64)
+            for record in records
+            for frame, row in zip(record.frame, record.embedding, strict=True)
+        }
+        return read, store.loss
+
+
 def cosines(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Cosine of each pair of rows."""
     norms = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
@@ -101,7 +148,7 @@ def rows_of(part: Part, names: list[str], found: dict[tuple[str, int], np.ndarra
 
 
 def main() -> None:
-    """Print one line a backbone."""
+    """Print the cosines of each backbone, and its scores by precision and stored type."""
     is_emulated = resolve_precision("auto", DEVICE) == "fp32"
     how = "emulated: no bf16 instructions here" if is_emulated else "as the hardware has it"
     print(f"bf16 ({how}), random weights, {device_name(DEVICE)}")
@@ -118,15 +165,37 @@ def main() -> None:
             one, other = (np.array([*made[precision].values()]) for precision in ("fp32", "bf16"))
             raw = cosines(one, other)
             centred = cosines(one - one.mean(axis=0), other - other.mean(axis=0))
-            scores = [
-                probe(train, val, lambda part, f=found: rows_of(part, names[id(part)], f))[-1]
-                for found in made.values()
-            ]
             print(
                 f"{backbone}, {len(one)} frames: centred cosine {np.median(centred):.5f} (least "
-                f"{centred.min():.5f}), raw {np.median(raw):.5f}; linear probe's P_MTL "
-                f"{scores[0]:.3f} in fp32, {scores[1] - scores[0]:+.3f} in bf16"
+                f"{centred.min():.5f}), raw {np.median(raw):.5f}"
             )
+            base = None
+            for precision, found in made.items():
+                for dtype in DTYPES:
+                    with tempfile.TemporaryDirectory() as place:
+                        read, loss = stored(Path(place), found, dtype)
+                    scores = probe(
+                        train, val, lambda part, f=read: rows_of(part, names[id(part)], f)
+                    )
+                    row = np.array([scores[:2].mean(), scores[-1]])
+                    base = row if base is None else base
+                    print(f"  {precision} in {dtype}: {row_text(row, base)}{loss_text(loss)}")
+
+
+def row_text(row: np.ndarray, base: np.ndarray) -> str:
+    """Scores of one row and how far they are from the first one's."""
+    cells = zip(("ridge's CCC", "P_MTL"), row, row - base, strict=True)
+    return ", ".join(f"{name} {value:.4f} ({change:+.4f})" for name, value, change in cells)
+
+
+def loss_text(loss: Mapping[str, Any] | None) -> str:
+    """What a store says of its loss; nothing of float32."""
+    if loss is None:
+        return ""
+    return (
+        f"; a number is within {100 * loss['largest']:.2g} % of its dimension's spread, "
+        f"{100 * loss['mean']:.2g} % on average"
+    )
 
 
 def video_names(folder: Path, split: str) -> list[str]:

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from ..core.table import text_table
 from .labels import SPLITS, LabelStore
 from .locate import list_stores
 from .loss import MOST_LOSS
+from .object_path import AnyPath
 from .store import EmbeddingStore, open_store
 
 _SHOWN_FAILURES = 5
@@ -19,7 +19,7 @@ _HEADS = ("store", "videos", "frames", "dim", "type", "size", "parts", "learnt")
 class CacheDescription:
     """Facts about each store of a cache, in order of name."""
 
-    folder: Path
+    folder: AnyPath
     facts: dict[str, dict[str, Any]]
     """Store name -> what it holds, as JSON can tell it."""
 
@@ -53,11 +53,11 @@ class CacheDescription:
         return text_table(rows, range(1, 7))
 
 
-def describe_cache(folder: Path, names: Sequence[str] = ()) -> CacheDescription:
+def describe_cache(folder: AnyPath, names: Sequence[str] = ()) -> CacheDescription:
     """Return what the stores of a cache folder hold.
 
     Args:
-        folder: the cache.
+        folder: the cache, also one on object storage.
         names: stores to describe; all of them if empty.
 
     Raises:

@@ -18,6 +18,7 @@ from abaw.cache import (
     ObjectPath,
     StoreExistsError,
     StoreMissingError,
+    describe_cache,
     list_stores,
     object_lock,
     object_store,
@@ -118,6 +119,88 @@ def test_a_store_in_objects_is_bit_identical_to_one_in_files(
         snapshots.append(kit.snapshot(path))
     assert snapshots[0] == snapshots[1] == snapshots[2]
     assert not [key for key in keys_of(place) if key.startswith("parts/")]
+
+
+def places_of(path, place):
+    """Yield where the same store may lie: HDF5, Zarr in a folder, Zarr in objects."""
+    for folder in ("h5", "zarr"):
+        (path / folder).mkdir()
+        yield path / folder / f"mae.{folder}"
+    yield place
+
+
+def test_presentation_times_in_objects_are_those_in_files(kit, place, tmp_path, monkeypatch):
+    monkeypatch.setattr("abaw.cache.zarr_tree.CHUNK_BYTES", 40)  # of times, 5 a chunk
+    sources = [kit.make_source(f"v{n}", 9, unreadable=[2]) for n in range(3)]
+    clock = np.cumsum(np.random.default_rng(0).uniform(0.03, 0.05, 9))
+    timed = {"v0": [(0, 9)], "v1": [(0, 4)], "v2": []}  # all frames, the first ones, none
+    expected = {"v0": clock, "v1": np.where(np.arange(9) < 4, clock, np.nan), "v2": None}
+
+    def assert_times(path, n_parts):
+        with open_store(path) as store:
+            assert store.n_parts == n_parts
+            for source in sources:
+                times = expected[source.video]
+                kept = None if times is None else times[source.is_readable]
+                if kept is None:
+                    assert store[source.video].time is None
+                else:
+                    np.testing.assert_array_equal(store[source.video].time, kept, strict=True)
+                    assert not store[source.video].time.flags.writeable
+
+    snapshots = []
+    for path in places_of(tmp_path, place):
+        with kit.open_writer(path) as writer:
+            for source in sources:
+                for start, stop in ((0, 4), (4, 9)):
+                    is_timed = any(a <= start and stop <= b for a, b in timed[source.video])
+                    own = clock[start:stop][source.is_readable[start:stop]]
+                    piece = source.piece(start, stop)
+                    writer.add(source.video, **piece, time=own if is_timed else None)
+                writer.flush()
+            assert_times(path, 4)
+            writer.compact()
+        assert_times(path, 0)
+        snapshots.append(kit.snapshot(path))
+    assert snapshots[0]["time"] == snapshots[2]["time"]
+    assert snapshots[0] == snapshots[1] == snapshots[2]
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_the_loss_of_the_type_and_what_info_says_are_those_of_files(kit, place, tmp_path, dtype):
+    sources = [kit.make_source(f"v{n}", 300, unreadable=[1]) for n in range(8)]
+    for source in sources:  # more frames than the spread is taken from; the last ones the largest
+        source.embedding[:, 2] = source.embedding[:, 2] * 2 + 9
+    sources[-1].embedding[-1, 3] = 300
+    losses, facts, texts = [], [], []
+    for path in places_of(tmp_path, place):
+        with kit.open_writer(path, kit.make_spec(dtype=dtype)) as writer:
+            for source in sources:
+                kit.add_whole(writer, source)
+                writer.flush()
+            writer.compact()
+        with open_store(path) as store:
+            losses.append(store.loss)
+        described = describe_cache(path.parent, [])
+        facts.append({**described.facts["mae"], "store": ""})
+        texts.append(described.text().replace("hdf5", "zarr"))
+    assert losses[0] == losses[1] == losses[2]
+    assert facts[0] == facts[1] == facts[2]
+    assert texts[0] == texts[1] == texts[2]
+    if dtype == "float32":
+        assert losses[2] is None
+    else:
+        assert losses[2]["dimension"] == 3
+        assert "% of a dimension's spread (dimension 3)" in texts[2]
+
+
+def test_a_type_that_loses_much_is_refused_and_leaves_no_objects(kit, place):
+    source = kit.make_source("a", 100)
+    source.embedding[:, 2] = 40 + 0.02 * source.embedding[:, 2]
+    pattern = r"mae\.zarr would lose too much as float16: in video 'a' dimension 2, .*float32"
+    with pytest.raises(CacheError, match=pattern):
+        write(kit, place, [source])
+    assert keys_of(place) == []
 
 
 def test_objects_that_are_copied_to_a_folder_are_a_store_in_files(kit, place, tmp_path):
