@@ -1,5 +1,6 @@
 """What the commands share: a group that prints errors in one line, types and options."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,25 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
 FILE = click.Path(path_type=Path, dir_okay=False)
 ANY = click.Path(path_type=Path)
 
+
+def _in_files(_: click.Context, __: click.Parameter, cache: Path) -> Path:
+    """Refuse an address of object storage, which a path would be made of."""
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*:/", str(cache)):
+        message = (
+            f"--cache is a folder of files, but {str(cache)!r} is an address; stores on object "
+            f"storage are opened in Python, by open_store(ObjectPath(store, path))"
+        )
+        raise click.UsageError(message)
+    return cache
+
+
 cache_option = click.option(
     "--cache",
     type=FOLDER,
     envvar="ABAW_CACHE",
     default=Path("features"),
     show_default=True,
+    callback=_in_files,
     help="Folder of the feature cache; or set ABAW_CACHE.",
 )
 set_option = click.option(

@@ -16,7 +16,7 @@ as by default for the same bytes. Features of up to 4 GB are read once and stay 
     unkept      an epoch that reads every window from the store, as beyond 4 GB
 
 Wanted: a ratio of at most 1.05. Both sides take turns, step by step, so that what else the machine
-does hits them alike; every loss must be equal to the last bit.
+does hits them alike; every weight must be equal to the last bit in the end.
 """
 
 import statistics
@@ -34,14 +34,15 @@ from timing import spread
 
 from abaw.cache import EmbeddingSpec, StoreWriter
 from abaw.core.machine import cpu_name
-from abaw.core.tasks import N_AUS, N_EXPRESSIONS, TASKS
+from abaw.core.tasks import N_AUS, N_EXPRESSIONS
 from abaw.temporal.config import RunConfig
 from abaw.temporal.data.annotations import import_annotations, write_annotations
 from abaw.temporal.data.dataset import RESIDENT_BYTES, SequenceDataset
+from abaw.temporal.data.features import FeatureMaker
 from abaw.temporal.data.join import join
 from abaw.temporal.data.standardize import fit_standardizer
 from abaw.temporal.loop import TrainingLoop, cpu_threads
-from abaw.temporal.nets.frameworks import build_network
+from abaw.temporal.nets.build import build_network
 from abaw.temporal.run_folder import open_embeddings, open_labels
 
 REPEATS = 5
@@ -90,7 +91,8 @@ def read(cache: Path, resident_bytes: int) -> SequenceDataset:
     """Return the training split, as `train` reads it."""
     stores, labels = open_embeddings(cache, CONFIG.features), open_labels(cache, CONFIG.labels)
     lines, _ = join(stores, labels, "train", CONFIG.fill)
-    return SequenceDataset(lines, fit_standardizer(lines), DEVICE, resident_bytes=resident_bytes)
+    maker = FeatureMaker(fit_standardizer(lines), CONFIG)
+    return SequenceDataset(lines, maker, DEVICE, resident_bytes=resident_bytes)
 
 
 def timed_read(cache: Path, *, is_cold: bool) -> tuple[SequenceDataset, float]:
@@ -105,31 +107,33 @@ def timed_read(cache: Path, *, is_cold: bool) -> tuple[SequenceDataset, float]:
 
 def new_loop(dataset: SequenceDataset) -> TrainingLoop:
     """Return the steps of a network that has the same weights every time."""
-    torch.manual_seed(CONFIG.seed)
-    network = build_network(dataset.n_features, CONFIG)
-    network.train()
-    return TrainingLoop(CONFIG, network, dataset, DEVICE)
+    return TrainingLoop(CONFIG, build_network(dataset.n_features, CONFIG), dataset)
 
 
-def epochs(loops: Sequence[TrainingLoop]) -> tuple[list[float], torch.Tensor]:
-    """Take an epoch of each loop, in turns; return the seconds of each, and the losses (steps, 4).
+def epochs(loops: Sequence[TrainingLoop]) -> tuple[list[float], list[torch.Tensor]]:
+    """Take an epoch of each loop, in turns; return the seconds of each, and the weights.
 
     Both drop the same values out: each step begins with the same seed.
     """
-    seconds, losses = [0.0] * len(loops), []
-    batches = [loop.batches() for loop in loops]
-    for step in range(loops[0].steps_per_epoch):
-        found: list[torch.Tensor] = [torch.empty(0)] * len(loops)
+    seconds = [0.0] * len(loops)
+    steps = [loop.steps() for loop in loops]
+    for step in range(len(loops[0].feed.epoch(loops[0].epoch))):
         for turn in range(len(loops)):
             side = (step + turn) % len(loops)
             torch.manual_seed(step)
             start = time.perf_counter()
-            per_task = loops[side].step(next(batches[side]))
+            next(steps[side])
             seconds[side] += time.perf_counter() - start
-            found[side] = torch.stack([per_task[task].detach() for task in TASKS])
-        assert all(torch.equal(found[0], other) for other in found), "the networks differ"
-        losses.append(found[0])
-    return seconds, torch.stack(losses)
+    for side in steps:
+        next(side, None)  # ends the epoch
+    found = [[p.detach().clone() for p in loop.network.parameters()] for loop in loops]
+    assert all(is_same(found[0], other) for other in found), "the networks differ"
+    return seconds, found[0]
+
+
+def is_same(first: Sequence[torch.Tensor], second: Sequence[torch.Tensor]) -> bool:
+    """Return whether weights are equal to the last bit."""
+    return all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
 
 
 def measure(caches: Sequence[Path], times: dict[str, list[list[float]]]) -> None:
@@ -138,13 +142,13 @@ def measure(caches: Sequence[Path], times: dict[str, list[list[float]]]) -> None
         read(cache, RESIDENT_BYTES)  # fills the page cache
     kept = [timed_read(cache, is_cold=False) for cache in caches]
     loops = [new_loop(dataset) for dataset, _ in kept]
-    first, losses = epochs(loops)
+    first, weights = epochs(loops)
     times["reading, warm"].append([seconds for _, seconds in kept])
     times["first"].append([a + b for a, b in zip(first, times["reading, warm"][-1], strict=True)])
     times["later"].append(epochs(loops)[0])
     unkept, same = epochs([new_loop(read(cache, 0)) for cache in caches])
     times["unkept"].append(unkept)
-    assert torch.equal(losses, same), "what is kept is not what is stored"
+    assert is_same(weights, same), "what is kept is not what is stored"
     del kept, loops  # what is mapped is not dropped
     times["reading, cold"].append([timed_read(cache, is_cold=True)[1] for cache in caches])
 
