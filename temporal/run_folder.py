@@ -61,6 +61,10 @@ class RunResult:
         scores = self.scores
         cells = [f"{key} {figure(scores[key], 3)}" for key in _SCORE_KEYS if scores is not None]
         text = ", ".join(cells) if cells else "trained on all, nothing to score it on"
+        if processed := self.facts.get("postprocess"):
+            nested, inside = (processed[key]["P_MTL"] for key in ("nested", "in_sample"))
+            if nested is not None:
+                text += f"; post-processed {nested:.3f} ({inside:.3f} in-sample)"
         best = f"{'best' if cells else 'last'} epoch {self.facts['best_epoch']}"
         done = "done before" if self.was_there else best
         random = " (RANDOM WEIGHTS)" if self.facts["random_weights"] else ""

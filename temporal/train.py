@@ -19,6 +19,7 @@ from .errors import TemporalError, cannot_compile
 from .fitting import Fitting, Splits
 from .loop import cpu_threads
 from .nets.build import check_networks
+from .postprocess_fit import postprocessed
 from .precision import training_precision
 from .predictions import write_predictions
 from .run_folder import (
@@ -79,8 +80,10 @@ def train(
         torch.manual_seed(config.seed)
         fitting = Fitting(config, splits, folder, run_identity, device, precision)
         fitted = fitting.run(progress=progress)
-    if fitted.predictions is not None:
+    processed = None
+    if fitted.predictions is not None and splits.val_rows is not None:
         write_predictions(folder / VAL_PREDICTIONS_FILE, fitted.predictions)
+        processed = postprocessed(config, fitted.predictions, splits.val_rows)
     facts = {
         "format": "abaw-run",
         "format_version": RUN_FORMAT,
@@ -91,6 +94,7 @@ def train(
         "precision": precision,
         "random_weights": any(s["objective"] == "random" for s in data["stores"].values()),
         "scores": None if fitted.scores is None else fitted.scores.to_dict(),
+        "postprocess": processed,
         "best_epoch": fitted.best_epoch,
         "n_epochs": fitted.n_epochs,
         "n_features": fitted.n_features,
