@@ -176,9 +176,9 @@ def _place(error: Exception, path: Path | None) -> str:
     lines = [
         frame.lineno
         for frame in traceback.extract_tb(error.__traceback__)
-        if path is not None and frame.filename == str(path)
+        if path is not None and frame.filename in (str(path), str(path.absolute()))
     ]
     if isinstance(error, SyntaxError):
         lines = [error.lineno]
-    at = f"in line {lines[-1]} of {path}" if lines else "while it is loaded"
+    at = f"in line {lines[-1]} of {path}" if lines else "while it runs"
     return f"{at}: {type(error).__name__}: {error}; mend it"
