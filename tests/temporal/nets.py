@@ -5,6 +5,7 @@ import torch
 from abaw.core.tasks import TASK_WIDTH, TASKS
 from abaw.temporal.config import RunConfig
 from abaw.temporal.losses import Labels
+from abaw.temporal.nets.encoders import Encoder, find_encoder
 from abaw.temporal.nets.frameworks import Framework
 
 F = 5
@@ -44,3 +45,20 @@ def labels_of(B: int, T: int, *, share: float = 1.0) -> Labels:
             found = (torch.rand(shape) < 0.5).float() if task == "au" else 2 * torch.rand(shape) - 1
             values[task] = torch.where(is_labelled[task], found, torch.nan)
     return Labels(values, is_labelled)
+
+
+def built(name: str, **changes) -> Encoder:
+    """A small encoder of two layers in float64, in evaluation; seeds torch."""
+    torch.manual_seed(0)
+    run = config(encoder=name, **({"layers": 2} | changes))
+    return find_encoder(F, run, run.layers)[0].double().eval()
+
+
+def random(*shape: int) -> torch.Tensor:
+    """Features in float64."""
+    return torch.randn(*shape, F, dtype=torch.float64)
+
+
+def weighted(y: torch.Tensor) -> torch.Tensor:
+    """A sum with weights: a plain one, of what is normalised, never changes."""
+    return (y * torch.randn_like(y)).sum()

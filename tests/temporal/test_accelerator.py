@@ -27,15 +27,15 @@ CHANGES = [
 def test_training_never_waits_for_a_value(framework: str, changes):
     """Tensors of the meta device have no values: asking for one raises."""
     network = build_network(F, config(framework=framework, **changes)).to("meta").train()
-    labels = labels_of(2, 6)
+    labels = labels_of(2, 3)
     labels = Labels(
         {task: value.to("meta") for task, value in labels.values.items()},
         {task: mask.to("meta") for task, mask in labels.is_labelled.items()},
     )
     state = None
     for _ in range(2):
-        x = torch.randn(2, 6, F, device="meta")
-        outputs, state = network(x, real(2, 6).to("meta"), state, labels)
+        x = torch.randn(2, 3, F, device="meta")
+        outputs, state = network(x, real(2, 3).to("meta"), state, labels)
         sum(output.sum() for output in outputs.values()).backward()
         state = restarted(detached(state), torch.zeros(2, dtype=torch.bool, device="meta"))
 
