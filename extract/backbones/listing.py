@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 from ...core.table import text_table
+from ...core.user_code import installed, package_of
 from .kinds import BACKBONES
-from .user_module import installed, package_of
+from .user_module import GROUP
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def backbones_text() -> str:
     others = [("others", "")]
     others += [
         (name, f"installed with {package_of(point)}")
-        for name, point in sorted(installed().items())
+        for name, point in sorted(installed(GROUP).items())
         if name not in BACKBONES
     ]
     others += [

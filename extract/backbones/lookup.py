@@ -2,9 +2,10 @@
 
 from ...core.errors import NameLookupError
 from ...core.names import near_misses
+from ...core.user_code import installed, is_file
 from .kinds import BACKBONES, BackboneKind
 from .timm_any import PREFIX, timm_kind
-from .user_module import installed, is_file, kind_of_entry_point, kind_of_file
+from .user_module import GROUP, kind_of_entry_point, kind_of_file
 
 
 def find_kind(name: str, weights: str) -> BackboneKind:
@@ -26,7 +27,7 @@ def find_kind(name: str, weights: str) -> BackboneKind:
         return timm_kind(name)
     if is_file(name):
         return kind_of_file(name, weights)
-    others = installed()
+    others = installed(GROUP)
     if name in others:
         return kind_of_entry_point(others[name], weights)
     nearest = near_misses(name, [*BACKBONES, *others])

@@ -10,23 +10,19 @@ patches, the class token first.
 Naming a file runs its code: nothing here shuts it in.
 """
 
-import traceback
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from importlib.metadata import EntryPoint, entry_points
-from pathlib import Path
+from importlib.metadata import EntryPoint
 from typing import Any, Final
 
 import torch
 from torch import nn
 
 from ...core.errors import UsageError
-from ...core.names import near_misses
+from ...core.user_code import UserFile, callable_of, failing_in, package_of
 from ..checkpoints import parse_seed
 from .kinds import BackboneKind
 from .settings import Settings, resolve_settings
-from .user_code import UserFile
 
 GROUP: Final = "abaw.backbones"
 _DEFAULTS: Final = Settings(
@@ -40,22 +36,6 @@ _DEFAULTS: Final = Settings(
 _OBJECTIVES: Final = ("supervised", "unsupervised")
 
 
-def is_file(name: str) -> bool:
-    """Whether a backbone's name is of the form `file.py:factory`."""
-    path, colon, _ = name.rpartition(":")
-    return bool(colon) and path.endswith(".py")
-
-
-def installed() -> dict[str, EntryPoint]:
-    """Return the backbones that installed packages offer, by name; nothing of them is loaded."""
-    return {point.name: point for point in entry_points(group=GROUP)}
-
-
-def package_of(point: EntryPoint) -> str:
-    """Return name and version of the package that offers an entry point."""
-    return f"{point.dist.name} {point.dist.version}" if point.dist else point.value
-
-
 def kind_of_file(name: str, weights: str) -> BackboneKind:
     """Return the backbone that a function in a file makes, the function already called.
 
@@ -66,23 +46,10 @@ def kind_of_file(name: str, weights: str) -> BackboneKind:
     Raises:
         UsageError: the file or the function is not there, or fails, or makes no module.
     """
-    text, _, factory_name = name.rpartition(":")
-    path = Path(text).expanduser()
-    short = f"{path.name}:{factory_name}"
-    if not path.is_file():
-        message = f"the file of the backbone {name} must exist, but {path} does not; check the path"
-        raise UsageError(message)
-    file = UserFile(path)
-    with _naming(short, path), file.running() as module:
-        factory = getattr(module, factory_name, None)
-        if not callable(factory):
-            known = [key for key, item in vars(module).items() if callable(item)]
-            message = (
-                f"{path} must have a function {factory_name!r}, but has none; "
-                f"{near_misses(factory_name, known)}"
-            )
-            raise UsageError(message)
-        network = _made(factory, weights)
+    file, factory_name = UserFile.of(name, "backbone")
+    short = f"{file.path.name}:{factory_name}"
+    with failing_in(_needed(short), file.path), file.running() as module:
+        network = _made(callable_of(module, factory_name, file.path, "function"), weights)
     return _kind(short, network, file.digest())
 
 
@@ -93,7 +60,7 @@ def kind_of_entry_point(point: EntryPoint, weights: str) -> BackboneKind:
         UsageError: the package's code fails or makes no module.
     """
     where = f"{point.name} of {package_of(point)}"
-    with _naming(where, None):
+    with failing_in(_needed(where), None):
         network = _made(point.load(), weights)
     return _kind(point.name, network, package_of(point))
 
@@ -107,30 +74,8 @@ def _made(factory: Callable[[], Any], weights: str) -> object:
         return factory()
 
 
-@contextmanager
-def _naming(name: str, path: Path | None) -> Iterator[None]:
-    """Have an error in a user's code say where it is; its traceback stays as the cause."""
-    try:
-        yield
-    except UsageError:
-        raise
-    except Exception as error:
-        message = (
-            f"the backbone {name} must make a module, but its code fails {_place(error, path)}"
-        )
-        raise UsageError(message) from error
-
-
-def _place(error: Exception, path: Path | None) -> str:
-    lines = [
-        frame.lineno
-        for frame in traceback.extract_tb(error.__traceback__)
-        if path is not None and frame.filename == str(path)
-    ]
-    if isinstance(error, SyntaxError):
-        lines = [error.lineno]
-    at = f"in line {lines[-1]} of {path}" if lines else "while it is loaded"
-    return f"{at}: {type(error).__name__}: {error}; mend it"
+def _needed(name: str) -> str:
+    return f"the backbone {name} must make a module"
 
 
 def _kind(name: str, network: object, code: str) -> BackboneKind:

@@ -150,7 +150,8 @@ def _weights(task: Task, output: torch.Tensor) -> torch.Tensor:
 def _true_weights(task: Task, values: torch.Tensor) -> torch.Tensor:
     """Return the weights (B, T, n) of the vectors of true labels."""
     if task == "expression":
-        return nn.functional.one_hot(values.long(), N_EXPRESSIONS)
+        # Unlike `one_hot`, this takes whatever stands where there is no label.
+        return values[..., None] == torch.arange(N_EXPRESSIONS, device=values.device)
     if task == "au":
         return values
     return ((values + 1) / 2)[..., None]

@@ -12,7 +12,7 @@ from ...core.registry import Registry
 from ...core.tasks import TASK_WIDTH, TASKS, Task
 from ..config import RunConfig
 from ..losses import Labels
-from .encoders import ENCODERS, Encoder
+from .encoders import Encoder, find_encoder
 from .encoders.none import NoEncoder
 from .graph import TaskGraph
 from .heads import TaskHead
@@ -135,10 +135,15 @@ class Projection(nn.Sequential):
 
 
 def build_encoder(n_features: int, config: RunConfig, layers: int) -> Encoder:
-    """Return an encoder of the config's kind; of 0 layers it gives back what it gets."""
+    """Return an encoder of the config's kind; of 0 layers it gives back what it gets.
+
+    Raises:
+        NameLookupError: there is no such encoder.
+        UsageError: it cannot be built with these settings, or is a user's own and not sound.
+    """
     if layers == 0:
         return NoEncoder(n_features, config, 0)
-    return ENCODERS[config.encoder](n_features, config, layers)
+    return find_encoder(n_features, config, layers)[0]
 
 
 def task_head(n_inputs: int, task: Task, config: RunConfig) -> TaskHead:

@@ -1,6 +1,7 @@
 """Frameworks whose tasks share layers, or nothing: `single`, `se`, `sbe`."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -76,7 +77,10 @@ class TaskEncoders(Framework):
         """The tasks, each after those that feed it."""
         self.projection = Projection(n_features, config)
         self.shared = build_encoder(self.projection.n_outputs, config, config.shared_layers)
-        own = config.model_copy(update={"heads": config.task_heads or config.heads})
+        changes: dict[str, Any] = {"heads": config.task_heads or config.heads}
+        if config.shared_layers and config.positions == "sinusoidal":
+            changes["positions"] = "none"  # the shared layers have added the code already
+        own = config.model_copy(update=changes)
         self.encoders = nn.ModuleDict()
         self.heads = nn.ModuleDict()
         encoders = [self.shared]

@@ -6,7 +6,20 @@ real frame depends neither on padding nor on the other sequences of the batch.
 
 from ..state import State
 from .base import ENCODERS, Encoder, EncoderBuilder
-from .gru import GruEncoder
+from .lookup import encoder_identity, find_encoder
 from .none import NoEncoder
+from .recurrent import GruEncoder, LstmEncoder
+from .transformer import TransformerEncoder
 
-__all__ = ["ENCODERS", "Encoder", "EncoderBuilder", "GruEncoder", "NoEncoder", "State"]
+__all__ = [
+    "ENCODERS",
+    "Encoder",
+    "EncoderBuilder",
+    "GruEncoder",
+    "LstmEncoder",
+    "NoEncoder",
+    "State",
+    "TransformerEncoder",
+    "encoder_identity",
+    "find_encoder",
+]

@@ -39,8 +39,8 @@ class Encoder(nn.Module, ABC):
                 and zeros in the rows that start.
 
         Returns:
-            (B, T, H), and the state after each row's last real frame: None, or tensors with the
-            batch first.
+            (B, T, H), and the state after each row's last real frame: a tensor with the batch
+            first or a tuple of such; None if nothing is carried.
         """
 
 

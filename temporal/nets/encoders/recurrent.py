@@ -1,0 +1,167 @@
+"""GRU and LSTM layers, one or both directions."""
+
+from abc import abstractmethod
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from ...config import RunConfig
+from ..state import State
+from .base import ENCODERS, Encoder
+from .padding import lengths, may_be_padded, reordered, reversing
+
+Memory = tuple[torch.Tensor, ...]
+"""What one layer keeps after a frame: tensors (B, H); a GRU has one, an LSTM two."""
+
+
+class RecurrentEncoder(Encoder):
+    """Stacked recurrent layers with dropout between them and on the output.
+
+    In one direction the state may be carried over segments. In both directions, the backward layer
+    starts at each sequence's own last real frame, so padding is never seen; a segment then has to
+    be a video, or is a window that stands for itself.
+
+    Args:
+        n_features: F.
+        config: `hidden_size` (H in one direction, H / 2 in each of two), `dropout`,
+            `bidirectional`.
+        layers: how many layers.
+    """
+
+    def __init__(self, n_features: int, config: RunConfig, layers: int) -> None:
+        super().__init__()
+        self.is_causal = not config.bidirectional
+        self.n_outputs = config.hidden_size
+        width = config.hidden_size // 2 if config.bidirectional else config.hidden_size
+        sizes = [n_features] + [config.hidden_size] * (layers - 1)
+        self.onward = nn.ModuleList(self.layer(size, width) for size in sizes)
+        self.backward_: nn.ModuleList | None = None
+        if config.bidirectional:
+            self.backward_ = nn.ModuleList(self.layer(size, width) for size in sizes)
+        self.dropout = nn.Dropout(config.dropout)
+
+    @staticmethod
+    @abstractmethod
+    def layer(n_inputs: int, width: int) -> nn.Module:
+        """Return one layer in one direction, of batches (B, T, n_inputs)."""
+
+    @abstractmethod
+    def run(
+        self, layer: nn.Module, x: torch.Tensor, length: torch.Tensor | None, begin: Memory | None
+    ) -> tuple[torch.Tensor, Memory]:
+        """Return what a layer gives (B, T, H), and its memory after each row's last real frame.
+
+        Args:
+            layer: made by `layer`.
+            x: (B, T, …).
+            length: (B,) real frames of each row; None if none is padded.
+            begin: the memory before the first frame; None is zeros.
+        """
+
+    def forward(
+        self, features: torch.Tensor, is_frame: torch.Tensor, state: State = None
+    ) -> tuple[torch.Tensor, State]:
+        """Return (B, T, H) and, in one direction, the state: tensors (B, layers, H)."""
+        x = features
+        if self.backward_ is not None:
+            order = reversing(is_frame)
+            for number, (onward, back) in enumerate(zip(self.onward, self.backward_, strict=True)):
+                if number:
+                    x = self.dropout(x)
+                y, _ = onward(x)  # (B, T, H / 2)
+                turned, _ = back(reordered(x, order))
+                x = torch.cat([y, reordered(turned, order)], dim=2)  # (B, T, H)
+            return self.dropout(x), None
+        is_padded = may_be_padded(is_frame, is_training=self.training)
+        length = lengths(is_frame) if is_padded else None
+        before = () if state is None else state if isinstance(state, tuple) else (state,)
+        memories: list[Memory] = []
+        for number, onward in enumerate(self.onward):
+            if number:
+                x = self.dropout(x)
+            begin = tuple(part[:, number] for part in before if isinstance(part, torch.Tensor))
+            x, memory = self.run(onward, x, length, begin or None)
+            memories.append(memory)
+        after = tuple(torch.stack(parts, dim=1) for parts in zip(*memories, strict=True))
+        return self.dropout(x), after if len(after) > 1 else after[0]
+
+
+@ENCODERS.register("gru")
+class GruEncoder(RecurrentEncoder):
+    """Stacked GRU layers; in one direction, two of them are the published encoder.
+
+    The state is a tensor (B, layers, H).
+    """
+
+    @staticmethod
+    def layer(n_inputs: int, width: int) -> nn.Module:
+        """Return one layer in one direction, of batches (B, T, n_inputs)."""
+        return nn.GRU(n_inputs, width, batch_first=True)
+
+    def run(
+        self, layer: nn.Module, x: torch.Tensor, length: torch.Tensor | None, begin: Memory | None
+    ) -> tuple[torch.Tensor, Memory]:
+        """Return what a layer gives, and (its output at each row's last real frame,)."""
+        first = None if begin is None else begin[0][None].contiguous()  # (1, B, H)
+        y, last = layer(x, first)
+        if length is None:
+            return y, (last[0],)
+        return y, (_at_last(y, length, begin[0] if begin else None),)
+
+
+@ENCODERS.register("lstm")
+class LstmEncoder(RecurrentEncoder):
+    """Stacked LSTM layers; in one direction, one without dropout is the published encoder.
+
+    The state is a pair of tensors (B, layers, H): outputs and cells.
+    """
+
+    @staticmethod
+    def layer(n_inputs: int, width: int) -> nn.Module:
+        """Return one layer in one direction, of batches (B, T, n_inputs)."""
+        return nn.LSTM(n_inputs, width, batch_first=True)
+
+    def run(
+        self, layer: nn.Module, x: torch.Tensor, length: torch.Tensor | None, begin: Memory | None
+    ) -> tuple[torch.Tensor, Memory]:
+        """Return what a layer gives, and (output, cell) after each row's last real frame."""
+        assert isinstance(layer, nn.LSTM)
+        first = None if begin is None else tuple(part[None].contiguous() for part in begin)
+        y, last = layer(x, first)
+        if length is None:
+            return y, (last[0][0], last[1][0])
+        h, c = begin if begin is not None else (torch.zeros_like(y[:, 0]),) * 2  # (B, H)
+        return y, (_at_last(y, length, h), _cell_at_last(layer, x, y, length, (h, c)))
+
+
+def _at_last(y: torch.Tensor, length: torch.Tensor, begin: torch.Tensor | None) -> torch.Tensor:
+    """Return (B, H) at the last real frame of each row; without one, what was before."""
+    place = (length - 1).clamp(min=0)
+    last = y[torch.arange(len(y), device=y.device), place]  # (B, H)
+    before = torch.zeros_like(last) if begin is None else begin
+    return torch.where(length[:, None] > 0, last, before)
+
+
+def _cell_at_last(
+    layer: nn.LSTM, x: torch.Tensor, y: torch.Tensor, length: torch.Tensor, begin: Memory
+) -> torch.Tensor:
+    """Return the cell (B, H) after the last real frame of each row.
+
+    Torch tells the cell after the last frame only, which may be padding, and packed sequences need
+    the lengths on the host. Outputs being known, the gates of all frames are one matrix product,
+    and c_t = f_t c_(t-1) + i_t g_t is a weighted sum: each term decays by the forget gates that
+    follow it.
+    """
+    h, c = begin
+    before = torch.cat([h[:, None], y[:, :-1]], dim=1)  # (B, T, H), the outputs one frame earlier
+    from_x, from_h, bias_x, bias_h = layer.all_weights[0]
+    gates = F.linear(x, from_x, bias_x) + F.linear(before, from_h, bias_h)  # (B, T, 4 H)
+    enter, forget, new, _ = gates.chunk(4, dim=2)
+    is_frame = torch.arange(x.shape[1], device=x.device) < length[:, None]  # (B, T)
+    zero = torch.zeros((), dtype=x.dtype, device=x.device)
+    decay = torch.where(is_frame[..., None], F.logsigmoid(forget), zero)
+    until = decay.flip(1).cumsum(1).flip(1)  # from each frame to the last real one
+    after = torch.cat([until[:, 1:], torch.zeros_like(until[:, :1])], dim=1)
+    added = torch.where(is_frame[..., None], enter.sigmoid() * new.tanh(), zero)
+    return c * until[:, 0].exp() + (added * after.exp()).sum(dim=1)
