@@ -18,7 +18,7 @@ from .errors import TemporalError
 from .inference import predict_sequences
 from .loop import cpu_threads
 from .predictions import write_predictions
-from .run_folder import load_model, open_embeddings, open_labels, read_run
+from .run_folder import check_encoder, load_model, open_embeddings, open_labels, read_run
 from .score import is_split
 
 
@@ -68,6 +68,7 @@ def predict(
                 f"that it was trained on by --cache, or train again"
             )
             raise FingerprintError(message)
+    check_encoder(run, config, facts)
     labels = open_labels(cache, config.labels)
     if not is_split(split):
         message = f"a split is {', '.join(SPLITS)}, but got {split!r}"

@@ -9,7 +9,6 @@ events.out.tfevents.*   the same curves for TensorBoard
 
 import hashlib
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
-from ..cache import EmbeddingStore, LabelStore, open_store
+from ..cache import EmbeddingStore, FingerprintError, LabelStore, open_store
 from ..core.errors import UsageError
 from ..core.files import atomic_write
 from ..core.tasks import Task
@@ -29,6 +28,7 @@ from .data.standardize import Standardizer
 from .errors import TemporalError
 from .metrics import figure
 from .nets.build import build_network
+from .nets.encoders import encoder_identity
 from .nets.frameworks import Framework
 
 RUN_FILE: Final = "run.json"
@@ -126,18 +126,18 @@ def describe_data(stores: Sequence[EmbeddingStore], labels: LabelStore) -> dict[
 def identity(config: RunConfig, data: dict[str, Any]) -> str:
     """Return the hash of all that decides a run's result, 8 hexadecimal digits."""
     settings = {k: v for k, v in config.to_dict().items() if k not in CARRIED_OUT}
+    if data.get("encoder_code"):  # where a user's file lies does not matter, what is in it does
+        settings["encoder"] = config.encoder.rpartition(":")[2]
     text = json.dumps([settings, data, RUN_FORMAT], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def auto_name(config: RunConfig, run_identity: str) -> str:
     """Return a folder name that tells features, encoder, framework, fold, seed and identity."""
-    encoder, framework = (
-        re.sub(r"[^A-Za-z0-9_+>,-]+", "_", Path(name).name)
-        for name in (config.encoder, config.framework)
-    )
+    encoder = config.encoder.rpartition(":")[2]  # the class of a user's file
+    framework = config.framework.replace(">", "-to-").replace(":", "-")
     fold = f"-f{config.fold}" if config.fold else ""
-    parts = ("+".join(config.features), encoder, framework.replace(">", "-to-"))
+    parts = ("+".join(config.features), encoder, framework)
     return f"{'-'.join(parts)}{fold}-s{config.seed}-{run_identity}"
 
 
@@ -186,6 +186,22 @@ def save_model(folder: Path, network: Framework, standardizer: Standardizer) -> 
     data = save({key: tensor.contiguous() for key, tensor in tensors.items()})
     with atomic_write(folder / MODEL_FILE) as stream:
         stream.write(data)
+
+
+def check_encoder(folder: Path, config: RunConfig, facts: dict[str, Any]) -> None:
+    """Refuse a user's encoder whose code is not what the run was trained with.
+
+    Raises:
+        FingerprintError: it differs.
+        NameLookupError, UsageError: it is not there any more, or does not run.
+    """
+    found = encoder_identity(config)
+    if found != facts.get("encoder_code"):
+        message = (
+            f"{folder} was trained with the code {facts.get('encoder_code')} of the encoder "
+            f"{config.encoder}, but it is {found} now; bring the old code back, or train again"
+        )
+        raise FingerprintError(message)
 
 
 def load_model(

@@ -13,12 +13,14 @@ from ..core.files import write_json_atomic
 from ..core.machine import cpu_name
 from ..core.provenance import git_commit, now, package_versions
 from ..core.tasks import TASKS, Task
+from ..core.user_code import is_file
 from .config import RunConfig
 from .data.join import JoinReport, check_missing, join
 from .errors import TemporalError, cannot_compile
 from .fitting import Fitting, Splits
 from .loop import cpu_threads
 from .nets.build import check_networks
+from .nets.encoders import encoder_identity
 from .postprocess_fit import postprocessed
 from .precision import training_precision
 from .predictions import write_predictions
@@ -63,10 +65,15 @@ def train(
         UsageError: `run_dir` holds another run, or there is no such encoder, framework or device.
     """
     device = resolve_device(config.device)
+    if is_file(config.encoder):  # so that the run predicts from any folder
+        path, _, name = config.encoder.rpartition(":")
+        config = config.model_copy(
+            update={"encoder": f"{Path(path).expanduser().resolve()}:{name}"}
+        )
     check_networks(config)  # refused before data are read
     stores = open_embeddings(cache, config.features)
     labels = open_labels(cache, config.labels)
-    data = describe_data(stores, labels)
+    data = describe_data(stores, labels) | {"encoder_code": encoder_identity(config)}
     run_identity = identity(config, data)
     folder = run_dir or out / auto_name(config, run_identity)
     done = finished_run(folder, run_identity)
