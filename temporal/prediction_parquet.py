@@ -122,7 +122,7 @@ def _tasks(path: Path, table: Any) -> frozenset[Task]:  # noqa: ANN401 - a table
             tasks.add(task)
         elif set(n_nulls.values()) != {len(table)}:
             name = next(name for name, n in n_nulls.items() if n)
-            row = table.column(name).is_null().to_pylist().index(True)
+            row = _first_null(table.column(name))
             message = (
                 f"{path} must have values of {task} in all rows or in none, but {name} is null in "
                 f"row {row + 1}; write the table again"
@@ -138,12 +138,12 @@ def _numbers(path: Path, name: str, table: Any, arrow: Any) -> NDArray[Any]:  # 
     """Return a column as float64, (N,)."""
     column = table.column(name)
     kind = column.type
-    is_number = arrow.types.is_integer(kind) or arrow.types.is_floating(kind)
-    if not is_number or column.null_count:
-        what = f"a null in row {column.is_null().to_pylist().index(True) + 1}"
-        message = (
-            f"{name} of {path} must be numbers, but is {kind if not is_number else f'has {what}'}"
-        )
+    if not arrow.types.is_integer(kind) and not arrow.types.is_floating(kind):
+        message = f"{name} of {path} must be numbers, but is {kind}"
+        raise PredictionError(message)
+    if column.null_count:
+        row = _first_null(column)
+        message = f"{name} of {path} must be a number in every row, but has a null in row {row + 1}"
         raise PredictionError(message)
     values: NDArray[Any] = column.cast(arrow.float64()).to_numpy()
     is_finite = np.isfinite(values)
@@ -152,6 +152,10 @@ def _numbers(path: Path, name: str, table: Any, arrow: Any) -> NDArray[Any]:  # 
         message = f"{name} of {path} must be finite, but is {values[row]} in row {row + 1}"
         raise PredictionError(message)
     return values
+
+
+def _first_null(column: Any) -> int:  # noqa: ANN401 - a column of pyarrow
+    return int(column.is_null().to_pylist().index(True))
 
 
 def _named(prefix: str, names: tuple[str, ...], values: NDArray[Any]) -> dict[str, NDArray[Any]]:
