@@ -200,6 +200,7 @@ def test_a_wrong_file_of_one_task_is_refused_by_line(tmp_path: Path):
         (f"image_location,{HEADERS['va']}\nv/1.jpg,0\n", r"p\.txt:2 must have 3 fields, but has 2"),
         (f"image_location,{HEADERS['expr']}\nv/1.jpg,0,0\n", r":2 must have 2 fields, but has 3"),
         (f"image_location,{HEADERS['va']}\nv/1.jpg,0,\n", r":2 must hold numbers, but arousal is"),
+        (f"image_location,{HEADERS['expr']}\nv/1.jpg,4\nv/2.jpg,\nv/3.jpg,5\n", r":3 .* is empty"),
         ("image_location,anger\nv/1.jpg,0\n", r"p\.txt:1 must name the columns"),
     ):
         path.write_text(text)
