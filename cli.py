@@ -6,7 +6,7 @@ calls. Results go to stdout, progress and notes to stderr.
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -250,23 +250,43 @@ def temporal_train(
 @main.command("temporal-predict")
 @click.argument("run", type=FOLDER)
 @click.option("--split", type=click.Choice(["train", "val", "test"]), required=True)
-@click.option("--out", type=FILE, required=True, help="The prediction table to write (CSV).")
+@click.option("--out", type=ANY, required=True, help="The file, or folder of files, to write.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["csv", "parquet", "submission"]),
+    help="By default what the suffix of --out says, else csv.",
+)
 @click.option("--list", "list_path", type=FILE, help="Other test list than the labels store's.")
 @cache_option
-def temporal_predict(run: Path, split: str, out: Path, list_path: Path | None, cache: Path) -> None:
+def temporal_predict(
+    run: Path,
+    split: str,
+    out: Path,
+    form: Literal["csv", "parquet", "submission"] | None,
+    list_path: Path | None,
+    cache: Path,
+) -> None:
     """Predict every frame that a split lists, with the best model of a run.
+
+    A submission has the rows of the official list, in its order, in the form of the labels' own
+    challenge: one file, or a folder with a file for each video where the list only names videos. A
+    line <video>,<frames> of such a list says how long a video is. A listed frame without a crop
+    gets the prediction of the nearest frame of its video; a video without any embedding gets the
+    constants that score best on the training split, and a warning.
 
     \b
     Example:
       abaw temporal-predict runs/densenet121-gru-se-s0-1a2b3c4d --split test --out test.csv
+      abaw temporal-predict runs/RUN --split test --format submission --out predictions.txt
     """
     from .temporal.predict import predict
 
-    click.echo(predict(run, split, out, cache, list_path).text())
+    click.echo(predict(run, split, out, cache, list_path, form).text())
 
 
 @main.command()
-@click.argument("predictions", type=FILE)
+@click.argument("predictions", type=ANY)
 @click.argument("annotations", type=ANY, required=False)
 @click.option("--split", default="val", show_default=True, help="Split of a store or folder.")
 @cache_option
@@ -274,10 +294,11 @@ def temporal_predict(run: Path, split: str, out: Path, list_path: Path | None, c
 def score(
     predictions: Path, annotations: Path | None, split: str, cache: Path, as_json: bool
 ) -> None:
-    """Score a prediction file by the challenge's official measure.
+    """Score predictions by the challenge's official measure.
 
-    ANNOTATIONS is a multi-task annotation file, the folder of one task or a labels store; by
-    default the cache's labels.
+    PREDICTIONS is a table (CSV or Parquet), or a submission: a file, or a folder with a file for
+    each video; what is not predicted is n/a. ANNOTATIONS is a multi-task annotation file, the
+    folder of one task or a labels store; by default the cache's labels.
 
     \b
     Example:

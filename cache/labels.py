@@ -77,7 +77,8 @@ class LabelTable:
     row_au_is_labelled: NDArray[np.bool_]
     meta: dict[str, Any] = field(default_factory=dict)
     """JSON; `sources` is a list of {"split", "name", "sha256"} of the annotation files; of a file
-    whose rows do not name their video also "video", and "last_crop" if crops gave its length."""
+    whose rows do not name their video also "video", and "last_crop" if crops gave its length; of a
+    test list "header", its first line. `challenge` is mtl, va, expr or au."""
 
     @property
     def fingerprint(self) -> str:

@@ -7,13 +7,14 @@ caller selects the rows that count. `p_mtl` is at most 3:
     P_MTL = (CCC_V + CCC_A) / 2 + macro-F1 over 8 expressions + mean positive-class F1 over 12 AUs
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.tasks import AUS, EXPRESSIONS, N_AUS, N_EXPRESSIONS
+from ..core.tasks import AUS, EXPRESSIONS, N_AUS, N_EXPRESSIONS, TASKS, Task
 
 Array = NDArray[Any]
 
@@ -122,7 +123,7 @@ def _check_pair(y_true: Array, y_pred: Array, ndim: int) -> None:
 
 @dataclass(frozen=True)
 class Scores:
-    """The official measure and its parts; None where a task has no labelled row."""
+    """The official measure and its parts; None where a task has no labels or no prediction."""
 
     CCC_V: float | None
     CCC_A: float | None
@@ -136,18 +137,20 @@ class Scores:
     """F1 by name, of the AUs that have a labelled row."""
     n_unused: int = 0
     """Predictions for frames that no annotated row lists."""
+    not_predicted: tuple[Task, ...] = ()
+    """Tasks without a score because nothing predicts them, labels or not."""
 
     @property
     def P_MTL(self) -> float | None:  # noqa: N802 - the challenge's name
-        """The sum of the three measures; None if a task has no labels."""
+        """The sum of the three measures; None if a task has no labels or no prediction."""
         if self.CCC_V is None or self.CCC_A is None or self.F1_EXPR is None or self.F1_AU is None:
             return None
         return p_mtl(self.CCC_V, self.CCC_A, self.F1_EXPR, self.F1_AU)
 
     @property
     def available(self) -> float:
-        """The sum of the terms that there are labels for: P_MTL where that is defined."""
-        affect = 0.0 if self.CCC_V is None or self.CCC_A is None else (self.CCC_V + self.CCC_A) / 2
+        """The sum of the terms that are defined: P_MTL where all are."""
+        affect = ((self.CCC_V or 0.0) + (self.CCC_A or 0.0)) / 2
         return affect + (self.F1_EXPR or 0.0) + (self.F1_AU or 0.0)
 
     def to_dict(self) -> dict[str, Any]:
@@ -162,6 +165,7 @@ class Scores:
             "per_expression": dict(self.per_expression),
             "per_au": dict(self.per_au),
             "n_unused_predictions": self.n_unused,
+            "not_predicted": list(self.not_predicted),
         }
 
     def text(self) -> str:
@@ -173,6 +177,8 @@ class Scores:
             if parts:
                 cells = [f"{key} {value:.3f}" for key, value in parts.items()]
                 lines.append(f"{name}: {', '.join(cells)}")
+        if self.not_predicted:
+            lines.append(f"not predicted: {', '.join(self.not_predicted)}")
         if self.n_unused:
             lines.append(f"{self.n_unused:,} predictions for frames that are not annotated")
         return "\n".join(lines)
@@ -208,16 +214,27 @@ class LabelMasks:
     """(N, 12)"""
 
 
-def score_rows(labels: AffectRows, is_labelled: LabelMasks, predictions: AffectRows) -> Scores:
+def score_rows(
+    labels: AffectRows,
+    is_labelled: LabelMasks,
+    predictions: AffectRows,
+    predicted: Collection[Task] = TASKS,
+) -> Scores:
     """Return the official measure over rows; a frame that is listed twice counts twice.
 
     Valence and arousal count where both are labelled, expressions where labelled, AUs element by
     element. An AU that has no labelled row leaves F1_AU undefined.
 
+    Args:
+        labels: what is annotated.
+        is_labelled: which of it counts.
+        predictions: what is predicted.
+        predicted: tasks that are; the others are not looked at, and have no score.
+
     Raises:
         ValueError: shapes differ, or a prediction is NaN or infinite; the first one is named.
     """
-    for name in ("valence", "arousal", "expression", "au"):
+    for name in (task for task in TASKS if task in predicted):
         values = np.asarray(getattr(predictions, name), np.float64)
         is_number = np.isfinite(values)
         if not is_number.all():
@@ -232,16 +249,17 @@ def score_rows(labels: AffectRows, is_labelled: LabelMasks, predictions: AffectR
     has_au = np.asarray(is_labelled.au)
     ccc = [
         ccc_score(getattr(labels, name)[both], getattr(predictions, name)[both])
-        if both.any()
+        if both.any() and name in predicted
         else None
         for name in ("valence", "arousal")
     ]
     per_expression = (
         expression_f1(labels.expression[has_expression], predictions.expression[has_expression])
-        if has_expression.any()
+        if has_expression.any() and "expression" in predicted
         else None
     )
-    per_au = au_f1(labels.au, predictions.au, has_au) if has_au.any() else None
+    is_scored = has_au.any() and "au" in predicted
+    per_au = au_f1(labels.au, predictions.au, has_au) if is_scored else None
     is_whole = per_au is not None and not np.isnan(per_au).any()
     return Scores(
         CCC_V=ccc[0],
@@ -255,6 +273,7 @@ def score_rows(labels: AffectRows, is_labelled: LabelMasks, predictions: AffectR
         },
         per_expression=_named(EXPRESSIONS, per_expression),
         per_au=_named(AUS, per_au),
+        not_predicted=tuple(task for task in TASKS if task not in predicted),
     )
 
 

@@ -1,25 +1,29 @@
 """Predictions of a finished run for a split of the labels store."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final, Literal, get_args
 
-import numpy as np
-from numpy.typing import NDArray
-
-from ..cache import SPLITS, FingerprintError
+from ..cache import SPLITS, EmbeddingStore, FingerprintError
 from ..core.device import resolve_device
 from ..core.errors import UsageError
 from .config import RunConfig
-from .data.annotation_rows import read_rows
+from .constant import constant_predictions
 from .data.dataset import SequenceDataset
 from .data.features import FeatureMaker
 from .data.join import JoinReport, asked_frames, join
+from .data.official_list import listed_rows, stored_list
 from .errors import TemporalError
 from .inference import predict_sequences
 from .loop import cpu_threads
-from .predictions import write_predictions
+from .predictions import table_form, write_predictions
 from .run_folder import check_encoder, load_model, open_embeddings, open_labels, read_run
-from .score import is_split
+from .score import is_split, rows_of
+from .submission import SubmissionResult, check_place, write_submission
+
+Form = Literal["csv", "parquet", "submission"]
+FORMS: Final[tuple[Form, ...]] = get_args(Form)
 
 
 @dataclass(frozen=True)
@@ -29,28 +33,41 @@ class PredictResult:
     path: Path
     n_frames: int
     report: JoinReport
+    submission: SubmissionResult | None = None
+    """What was handed in, in place of a table."""
 
     def text(self) -> str:
         """Return what was written for people to read."""
-        return f"{self.report.text()}\nwrote {self.n_frames:,} predictions to {self.path}"
+        wrote = f"wrote {self.n_frames:,} predictions to {self.path}"
+        return f"{self.report.text()}\n{self.submission.text() if self.submission else wrote}"
 
 
 def predict(
-    run: Path, split: str, out: Path, cache: Path, list_path: Path | None = None
+    run: Path,
+    split: str,
+    out: Path,
+    cache: Path,
+    list_path: Path | None = None,
+    form: Form | None = None,
 ) -> PredictResult:
     """Write predictions for every frame that a split lists, with the run's best checkpoint.
 
     A listed frame without a crop gets the prediction of the frame that the run's fill rule puts in
-    its place. Rows are unique (video, frame), sorted.
+    its place. Rows of a table are unique (video, frame), sorted; those of a submission are the
+    list's, and there the rows of a video without any embedding get the constants that score best on
+    the training split.
 
     Args:
         run: folder of a finished run.
         split: train, val or test.
-        out: the table to write (CSV).
+        out: the file to write; a folder for a submission of a file for each video.
         cache: folder of the stores.
-        list_path: a list of frames in the form of the test list, in place of the labels store's.
+        list_path: a list in the form of the test list, in place of the labels store's.
+        form: csv, parquet or submission; by default what the suffix of `out` says, else csv.
 
     Raises:
+        UsageError: there is no such split or form, or `out` is a folder where a file is needed.
+        PredictionError: a submission needs a task that the run does not predict.
         FingerprintError: a store holds another embedding than the run was trained on.
         TemporalError: the run cannot be read, or no frame is listed.
         AnnotationError: the list cannot be read.
@@ -73,10 +90,21 @@ def predict(
     if not is_split(split):
         message = f"a split is {', '.join(SPLITS)}, but got {split!r}"
         raise UsageError(message)
-    asked = asked_frames(labels.table, split) if list_path is None else _listed(list_path)
+    form = form or table_form(out)
+    listed = None
+    if list_path is not None:
+        listed = listed_rows(list_path, labels.table, lambda video: _last_frame(stores, video))
+    asked = asked_frames(labels.table, split) if listed is None else listed.frames()
     if not asked:
         message = f"{labels.path} must list frames of the split {split!r}, but lists none"
         raise TemporalError(message)
+    official = None
+    if form == "submission":
+        official = listed or stored_list(labels.table, split, str(labels.path))
+        check_place(out, official)
+    elif out.is_dir():
+        message = f"a table is written to a file, but {out} is a folder; give a file by --out"
+        raise UsageError(message)
     network, standardizer = load_model(run, config, facts["tasks"])
     device = resolve_device(config.device)
     # How many frames lack an embedding is reported, not refused: each listed one needs an answer.
@@ -86,13 +114,21 @@ def predict(
         resident = config.resident_gb * 2**30
         dataset = SequenceDataset(lines, maker, device, resident_bytes=resident)
         table = predict_sequences(network.to(device), dataset, config, facts["precision"])
-    write_predictions(out, table)
-    return PredictResult(out, len(table), report)
+    if official is None:
+        write_predictions(out, table, "parquet" if form == "parquet" else "csv")
+        return PredictResult(out, len(table), report)
+    seen = {video for video in asked if any(video in store for store in stores)}
+    submission = write_submission(
+        out,
+        official,
+        table.subset(seen),
+        lambda: constant_predictions(rows_of(labels.table, "train"), [("", 0)]),
+        str(run),
+    )
+    return PredictResult(out, len(official), report, submission)
 
 
-def _listed(path: Path) -> dict[str, NDArray[np.int32]]:
-    rows = read_rows(path, "test")
-    frames: dict[str, list[int]] = {}
-    for video, frame in zip(rows.video, rows.frame, strict=True):
-        frames.setdefault(video, []).append(int(frame))
-    return {video: np.unique(np.array(found, np.int32)) for video, found in frames.items()}
+def _last_frame(stores: Sequence[EmbeddingStore], video: str) -> int:
+    """Return the number of the last frame that has an embedding; 0 if none has."""
+    records = [store[video] for store in stores if video in store]
+    return max((int(record.frame[-1]) for record in records if len(record)), default=0)

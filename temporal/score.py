@@ -30,7 +30,8 @@ def score_file(predictions: Path, annotations: Path, split: str = "val") -> Scor
     """Return the official measure of a prediction file.
 
     Args:
-        predictions: a prediction table, or a file in submission form.
+        predictions: a prediction table, or what is handed in to a challenge: a file, or a folder
+            with a file for each video. Tasks that it does not predict have no score.
         annotations: a multi-task annotation file, the folder of one task, or a labels store.
         split: the split of a store or folder; an annotation file is scored whole.
 
@@ -129,5 +130,5 @@ def score_table(predictions: PredictionTable, rows: RowLabels, source: str) -> S
                 f"is {values[place]}; train or predict again"
             )
             raise PredictionError(message)
-    scores = score_rows(rows.labels, rows.is_labelled, found)
+    scores = score_rows(rows.labels, rows.is_labelled, found, predictions.tasks)
     return replace(scores, n_unused=len(places.keys() - set(rows.keys)))

@@ -48,6 +48,8 @@ class SourceRows:
     """The video, if all rows are of one and the rows do not say which."""
     last_crop: int | None = None
     """Frame number of the video's last crop, if its rows follow from that; 0 without any."""
+    header: str = ""
+    """First line of a test list, if it names columns."""
 
 
 def read_lines(path: Path) -> tuple[list[str], str]:
@@ -79,8 +81,9 @@ def read_rows(path: Path, split: Split) -> SourceRows:
     lines, sha256 = read_lines(path)
     is_test = split == "test"
     places = [number for number, line in enumerate(lines) if line.strip()]
+    header = ""
     if places and _is_header(lines[places[0]], is_test=is_test):
-        places = places[1:]
+        header, places = lines[places[0]].strip(), places[1:]
     if not places:
         message = f"{path} must list frames, but lists none; give the file of the challenge"
         raise AnnotationError(message)
@@ -103,7 +106,8 @@ def read_rows(path: Path, split: Split) -> SourceRows:
     for video, line in first_line.items():
         check_video_id(video, f"{path}:{line}")
     names = [cells[0] for cells in split_lines]
-    return SourceRows(path, split, names, videos, frames, values, sha256)
+    header = header if is_test else ""
+    return SourceRows(path, split, names, videos, frames, values, sha256, header=header)
 
 
 def unlabelled_values(n: int) -> NDArray[np.float64]:
@@ -111,6 +115,30 @@ def unlabelled_values(n: int) -> NDArray[np.float64]:
     values = np.full((n, len(VALUE_NAMES)), float(NOT_ANNOTATED))
     values[:, :2] = NOT_ANNOTATED_AFFECT
     return values
+
+
+def numbered_rows(
+    path: Path,
+    split: Split,
+    video: str,
+    values: NDArray[np.float64],
+    sha256: str,
+    last_crop: int | None = None,
+) -> SourceRows:
+    """Return rows that are the frames 1, 2, … of a video.
+
+    Args:
+        path: the file.
+        split: its split.
+        video: whose frames they are; the file's rows do not say it.
+        values: (R, 15) with markers.
+        sha256: of the file.
+        last_crop: frame number of the last crop, if that gave the number of rows.
+    """
+    frame = np.arange(1, len(values) + 1, dtype=np.int32)
+    names = [f"{video}/{number:05d}.jpg" for number in frame.tolist()]
+    videos = [video] * len(values)
+    return SourceRows(path, split, names, videos, frame, values, sha256, video, last_crop)
 
 
 def parse_values(

@@ -78,4 +78,6 @@ def _source(part: SourceRows) -> dict[str, Any]:
         source["video"] = part.named_video
     if part.last_crop is not None:
         source["last_crop"] = part.last_crop
+    if part.header:
+        source["header"] = part.header
     return source

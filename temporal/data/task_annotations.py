@@ -1,50 +1,35 @@
 """Annotations of the challenges of one task: a file for each video, a line for each frame.
 
 The first line names the columns; the k-th line after it is frame k, so an annotation has no frame
-number of its own. Three lists of the test split are known: a sample of the file to hand in, with a
-row for every frame (ABAW5 and later), and the names of the videos, which do not say how long they
-are (ABAW2 and 3).
+number of its own. The lists of the test split are read in `lists`.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ...cache import LabelTable, Split
 from ...core.names import check_video_id
-from ...core.tasks import AUS, EXPRESSIONS
+from ...core.tasks import EXPRESSIONS
 from ..errors import AnnotationError
 from .annotation_rows import (
     VALUE_NAMES,
     SourceRows,
+    numbered_rows,
     parse_values,
     read_lines,
     read_rows,
-    unlabelled_values,
 )
+from .challenges import COLUMNS, HEADERS, challenge_of, named_in
 from .crops import CropTrees
 from .label_table import build_table
+from .lists import is_frame_list, read_video_list
 from .task_folders import TASK_FOLDERS, TaskChallenge, TaskFolder
 
-HEADERS: Final[dict[TaskChallenge, tuple[str, ...]]] = {
-    "va": ("valence", "arousal"),
-    "expr": EXPRESSIONS,
-    "au": AUS,
-}
-"""First line of every file. An expression is one number all the same."""
-_COLUMNS: Final[dict[TaskChallenge, range]] = {
-    "va": range(2),
-    "expr": range(2, 3),
-    "au": range(3, len(VALUE_NAMES)),
-}
 _OLD_HEADERS: Final = {
     EXPRESSIONS[:-1]: "ABAW1 and ABAW2, which had 7 classes and no Other",
     ("AU1", "AU2", "AU4", "AU6", "AU12", "AU15", "AU20", "AU25"): "ABAW1, which had 8 other AUs",
 }
-_MULTI_TASK: Final = ("valence", "arousal", "expression", "aus")
 
 
 def read_task_annotations(
@@ -56,7 +41,8 @@ def read_task_annotations(
         folder: the annotations of the task.
         test: list of the test split; its own order is kept.
         frames: frame trees in which to look for the crops. A test list that only names its videos
-            needs them: a video's rows then are the frames from 1 to its last crop.
+            needs them, if it does not say how long they are: a video's rows then are the frames
+            from 1 to its last crop.
 
     Raises:
         AnnotationError: names file and line.
@@ -77,7 +63,7 @@ def read_task_annotations(
         "files without a first line of names": headless,
     }
     if test is not None:
-        if _is_sample(test, task):
+        if is_frame_list(test, task):
             parts.append(read_rows(test, "test"))
         else:
             listed = read_video_list(test, crops)
@@ -86,7 +72,7 @@ def read_task_annotations(
                 part.named_video for part in listed if part.last_crop
             ]
             oddities["test videos without any crop"] = [
-                part.named_video for part in listed if not part.last_crop
+                part.named_video for part in listed if part.last_crop == 0
             ]
     return build_table(parts, task, crops, oddities)
 
@@ -114,7 +100,7 @@ def read_video_file(
         raise AnnotationError(message)
     cells = [[cell.strip() for cell in line.split(",")] for line in lines[start:]]
     places = range(start, len(lines))
-    columns = _COLUMNS[task]
+    columns = COLUMNS[task]
     for place, line in zip(places, cells, strict=True):
         if line == [""]:
             message = (
@@ -130,83 +116,16 @@ def read_video_file(
             )
             raise AnnotationError(message)
     values = parse_values(path, places, cells, columns)
-    return _numbered_rows(path, split, video, values, sha256), has_header
-
-
-def read_video_list(path: Path, crops: CropTrees | None) -> list[SourceRows]:
-    """Return rows for the videos that a test list names, in its order: frames 1 to the last crop.
-
-    The true length may be greater, where no face was found at the end. A video without any crop
-    gets frame 1, so that it is predicted at all.
-
-    Args:
-        path: the list, a video a line.
-        crops: where to look for the videos' crops.
-
-    Raises:
-        AnnotationError: the list cannot be read or names nothing, there are no crops to tell how
-            long the videos are, or none of the videos has a crop.
-        VideoIdError: a name could leave its folder.
-    """
-    lines, sha256 = read_lines(path)
-    named = {
-        number: name
-        for number, line in enumerate(lines, 1)
-        if (name := line.partition(",")[0].strip())
-    }
-    if not named:
-        message = f"{path} must list frames or videos, but lists none; give the challenge's list"
-        raise AnnotationError(message)
-    for number, video in named.items():
-        check_video_id(video, f"{path}:{number}")
-    if crops is None:
-        message = (
-            f"{path} names {len(named)} videos, but not their frames, which must be known; give "
-            f"the trees of their crops by --frames"
-        )
-        raise AnnotationError(message)
-    lengths = {video: _n_frames(crops, video) for video in named.values()}
-    if not any(lengths.values()):
-        message = (
-            f"the videos that {path} names must have crops in the trees of --frames, but none of "
-            f"the {len(named)} has, the first is {next(iter(lengths))!r}; mend the list or --frames"
-        )
-        raise AnnotationError(message)
-    return [
-        _numbered_rows(
-            path, "test", video, unlabelled_values(max(1, lengths[video])), sha256, lengths[video]
-        )
-        for video in named.values()
-    ]
-
-
-def _numbered_rows(
-    path: Path,
-    split: Split,
-    video: str,
-    values: NDArray[np.float64],
-    sha256: str,
-    last_crop: int | None = None,
-) -> SourceRows:
-    """Return rows that are the frames 1, 2, … of a video."""
-    frame = np.arange(1, len(values) + 1, dtype=np.int32)
-    names = [f"{video}/{number:05d}.jpg" for number in frame.tolist()]
-    videos = [video] * len(values)
-    return SourceRows(path, split, names, videos, frame, values, sha256, video, last_crop)
-
-
-def _n_frames(crops: CropTrees, video: str) -> int:
-    numbers = crops.numbers(video)
-    return int(numbers[-1]) if len(numbers) else 0
+    return numbered_rows(path, split, video, values, sha256), has_header
 
 
 def _task_of(folder: TaskFolder) -> TaskChallenge:
     """Return the task by the first line of the first file."""
     path = folder.files["train"][0][1]
     first = next(iter(read_lines(path)[0]), "")
-    for task, header in HEADERS.items():
-        if _names(first) == _lower(header):
-            return task
+    task = challenge_of(named_in(first))
+    if task is not None and task != "mtl":
+        return task
     known = ", ".join(name for names in TASK_FOLDERS.values() for name in names)
     message = (
         f"the task of {folder.folder} must be told by its name ({known}) or by the first line of "
@@ -217,46 +136,25 @@ def _task_of(folder: TaskFolder) -> TaskChallenge:
 
 def _check_header(line: str, task: TaskChallenge, path: Path) -> None:
     """Refuse a file whose columns are not those of the task, in their order."""
-    found = _names(line)
-    if found == _lower(HEADERS[task]):
+    names = named_in(line)
+    found = challenge_of(names)
+    if found == task:
         return
     meant = f"{path}:1 must be {','.join(HEADERS[task])!r}"
     for header, edition in _OLD_HEADERS.items():
-        if found == _lower(header):
+        if names == tuple(name.lower() for name in header):
             message = (
                 f"{meant}, but is that of {edition}; labels of that edition cannot be used with "
                 f"those of later ones, so give the annotations of ABAW3 or later"
             )
             raise AnnotationError(message)
-    for other, header in HEADERS.items():
-        if found == _lower(header):
-            message = (
-                f"{meant}, but is that of {TASK_FOLDERS[other][0]}; give each task a folder of its "
-                f"own"
-            )
-            raise AnnotationError(message)
+    if found is not None and found != "mtl":
+        message = (
+            f"{meant}, but is that of {TASK_FOLDERS[found][0]}; give each task a folder of its own"
+        )
+        raise AnnotationError(message)
     message = f"{meant}, but is {line[:120]!r}; give the challenge's own file"
     raise AnnotationError(message)
-
-
-def _is_sample(path: Path, task: TaskChallenge) -> bool:
-    """Return whether a test list has a row for every frame, `<video>/<number>.jpg,…`.
-
-    Raises:
-        AnnotationError: the list is another challenge's.
-    """
-    lines = [line for line in read_lines(path)[0] if line.strip()]
-    first, *names = _names(lines[0]) if lines else ("",)
-    others = {TASK_FOLDERS[other][0]: _lower(header) for other, header in HEADERS.items()}
-    others["the multi-task challenge"] = _MULTI_TASK
-    for other, header in others.items():
-        if tuple(names) == header and header != _lower(HEADERS[task]):
-            message = (
-                f"{path} must be the test list of {TASK_FOLDERS[task][0]}, but its first line is "
-                f"that of {other}; give the list of the task"
-            )
-            raise AnnotationError(message)
-    return first in {"image_location", "image"} or any("/" in line for line in lines[:2])
 
 
 def _are_numbers(line: str) -> bool:
@@ -265,11 +163,3 @@ def _are_numbers(line: str) -> bool:
     except ValueError:
         return not line.strip()
     return True
-
-
-def _names(line: str) -> tuple[str, ...]:
-    return tuple(cell.strip().lower() for cell in line.strip().rstrip(",").split(","))
-
-
-def _lower(names: Sequence[str]) -> tuple[str, ...]:
-    return tuple(name.lower() for name in names)

@@ -120,3 +120,60 @@ def test_frames_of_the_other_tasks_have_no_label(project: tuple[str, Path]):
     store = open_store(folder / "c" / "labels-one")
     for name in ("valence", "arousal", "expression", "au"):
         assert getattr(store, f"{name}_is_labelled").any() == (name in LOSSES[task])
+
+
+def test_the_sample_file_is_handed_in_row_for_row(project: tuple[str, Path], tmp_path: Path):
+    task, folder = project
+    predict = ("temporal-predict", folder / "run", "--cache", folder / "c", "--split", "test")
+    run(*predict, "--out", tmp_path / "table.csv")
+    listed = (), ("--list", folder / "sample.txt")
+    for number, more in enumerate(listed):
+        out = tmp_path / f"{number}.txt"
+        run(*predict, "--format", "submission", "--out", out, *more)
+        lines, sample = out.read_text().splitlines(), (folder / "sample.txt").read_text()
+        assert lines[0] == f"image_location,{HEADER[task]}"
+        assert [line.split(",")[0] for line in lines[1:]] == [
+            line.rstrip(",") for line in sample.splitlines()[1:]
+        ]
+        back, table = read_predictions(out), read_predictions(tmp_path / "table.csv")
+        assert back.tasks == LOSSES[task]
+        for name in LOSSES[task]:
+            np.testing.assert_array_equal(getattr(back, name), getattr(table, name))
+
+
+def test_a_file_for_each_video_is_scored_like_the_table(project: tuple[str, Path], tmp_path: Path):
+    task, folder = project
+    store = folder / "c" / "labels-one"
+    predict = ("temporal-predict", folder / "run", "--cache", folder / "c", "--split", "val")
+    run(*predict, "--format", "submission", "--out", tmp_path / "files")
+    annotated = sorted((folder / NAME[task] / "Validation_Set").iterdir())
+    files = sorted((tmp_path / "files").iterdir())
+    assert [path.name for path in files] == [path.name for path in annotated]
+    for mine, theirs in zip(files, annotated, strict=True):
+        lines, truth = mine.read_text().splitlines(), theirs.read_text().splitlines()
+        assert lines[0] == truth[0]
+        assert len(lines) == len(truth)
+    run(*predict, "--out", tmp_path / "table.csv")
+    scored = [
+        json.loads(run("score", tmp_path / name, store, "--json").stdout)
+        for name in ("files", "table.csv")
+    ]
+    for key in (*(f for found in FIGURES.values() for f in found), "P_MTL", "N", "per_au"):
+        assert scored[0][key] == scored[1][key]
+    others = {name for found in LOSSES.values() for name in found} - LOSSES[task]
+    assert set(scored[0]["not_predicted"]) == others
+
+
+def test_a_list_of_videos_is_handed_in_as_a_file_for_each(project: tuple[str, Path], tmp_path):
+    task, folder = project
+    (tmp_path / "videos.txt").write_text("7-30-640x480,\n0-30-640x480,3\nfaceless,2\n")
+    words = ("--split", "test", "--format", "submission", "--list", tmp_path / "videos.txt")
+    predict = ("temporal-predict", folder / "run", "--cache", folder / "c", *words)
+    text = run(*predict, "--out", tmp_path / "files").stdout
+    assert "WARNING: 1 listed videos have no embedding (faceless); their 2 rows" in text
+    sample = (folder / "sample.txt").read_text().splitlines()
+    lengths = {"7-30-640x480": len(sample) - 1, "0-30-640x480": 3, "faceless": 2}
+    for video, length in lengths.items():
+        lines = (tmp_path / "files" / f"{video}.txt").read_text().splitlines()
+        assert lines[0] == HEADER[task]
+        assert len(lines) == 1 + length

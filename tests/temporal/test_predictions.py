@@ -13,45 +13,14 @@ from abaw.temporal.data.annotations import write_annotations
 from abaw.temporal.errors import PredictionError
 from abaw.temporal.predictions import (
     COLUMNS,
-    PredictionTable,
     read_predictions,
     write_predictions,
 )
 
-FIELDS = (
-    "video",
-    "frame",
-    "valence",
-    "arousal",
-    "expression",
-    "au",
-    "p_expression",
-    "p_au",
-)
+from .tables import FIELDS, assert_same, table
+
 ROW = ["v", "7", "0.5", "-0.25", "4", *["0.125"] * 8, *["1"] * 12, *["0.75"] * 12]
 SUBMISSION = "image,valence,arousal,expression,aus"
-
-
-def table(n: int = 3, **changes) -> PredictionTable:
-    rng = np.random.default_rng(0)
-    columns = {
-        "video": ["a"] * n,
-        "frame": np.arange(1, n + 1, dtype=np.int32),
-        "valence": rng.uniform(-1, 1, n).astype(np.float32),
-        "arousal": rng.uniform(-1, 1, n).astype(np.float32),
-        "expression": rng.integers(0, 8, n).astype(np.int8),
-        "au": rng.integers(0, 2, (n, 12)).astype(np.int8),
-        "p_expression": rng.uniform(size=(n, 8)).astype(np.float32),
-        "p_au": rng.uniform(size=(n, 12)).astype(np.float32),
-    }
-    return PredictionTable(**(columns | changes))
-
-
-def assert_same(one: PredictionTable, other: PredictionTable) -> None:
-    for name in FIELDS:
-        np.testing.assert_array_equal(
-            np.asarray(getattr(one, name)), np.asarray(getattr(other, name)), strict=True
-        )
 
 
 def written(path: Path, *rows: list[str], header: tuple[str, ...] = COLUMNS) -> Path:
@@ -147,8 +116,8 @@ def test_a_table_without_probabilities_is_not_written(tmp_path: Path):
 def test_a_failed_write_leaves_the_older_file(tmp_path: Path):
     path = tmp_path / "p.csv"
     write_predictions(path, table(2))
-    with pytest.raises(ValueError, match="longer"):
-        write_predictions(path, table(3, video=["a"]))
+    with pytest.raises(ValueError, match=r"digits are 0 to 9, but got -1 to"):
+        write_predictions(path, table(3, expression=np.array([1, 2, -1], np.int8)))
     assert_same(read_predictions(path), table(2))
     assert [found.name for found in tmp_path.iterdir()] == ["p.csv"]
 
