@@ -85,8 +85,8 @@ def verify(
     for name in names or list_stores(cache):
         found = verify_store(cache / name, workers=workers, progress=not quiet)
         click.echo(found.text())
+        dropped = repair_store(cache / name, found) if repair else []
         if repair and not found.is_sound:
-            dropped = repair_store(cache / name, found)
             click.echo(f"  repaired: {', '.join(dropped) or 'no video'} dropped; extract again")
         else:
             results.append(found)

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from ..core.table import text_table
-from .labels import SPLITS, LabelStore
+from .label_table import SPLITS
+from .labels import LabelStore
 from .locate import list_stores
 from .loss import MOST_LOSS
 from .store import EmbeddingStore, open_store

@@ -47,9 +47,10 @@ def arm(trigger):
 
         return stepping
 
-    for name in ("replace", "rename", "mkdir", "unlink", "rmdir", "link", "truncate"):
-        is_move = name in {"replace", "rename", "link"}
-        setattr(os, name, before(getattr(os, name), lambda *args, n=int(is_move): args[n]))
+    for name in ("mkdir", "unlink", "rmdir", "truncate"):
+        setattr(os, name, before(getattr(os, name), lambda *args: args[0]))
+    for name in ("replace", "rename", "link"):
+        setattr(os, name, before(getattr(os, name), lambda *args: max(args[:2], key=is_visible)))
     open_descriptor = os.open
 
     def stepping_os_open(file, flags, *args, **kwargs):
@@ -109,7 +110,7 @@ def in_child(work, timeout=120):
     pytest.fail("the writer hangs")
 
 
-def crash_everywhere(start, job, check, *, fault=lambda: None, stride=1):
+def crash_everywhere(start, job, check, *, fault=lambda: None, stride=1, most=None):
     """End a process before each of its changes in turn; return how many crashes fired.
 
     Args:
@@ -119,9 +120,11 @@ def crash_everywhere(start, job, check, *, fault=lambda: None, stride=1):
         fault: breaks the job on purpose, in the job's process.
         stride: 1 for every change; else every change that a reader could see (its target has no
             temporary name) and, of the others, one in `stride`.
+        most: take so many of these, evenly spread; None takes all.
     """
     n_fired = 0
-    for at in _points(start, job, fault, stride):
+    points = _points(start, job, fault, stride)
+    for at in points[:: -(-len(points) // most) if most else 1]:
         folder = start.with_name("job")
         shutil.copytree(start, folder)
 
@@ -164,4 +167,4 @@ def _points(start, job, fault, stride):
 def is_visible(target):
     """Return whether a reader could see a change of this path."""
     # rmtree names what it removes from a temporary folder without the folder
-    return TEMPORARY_MARK not in target and Path(target).is_absolute()
+    return TEMPORARY_MARK not in str(target) and Path(target).is_absolute()
