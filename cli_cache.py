@@ -75,18 +75,18 @@ def verify(
       abaw cache verify mae_cms --repair
       abaw cache verify mae_cms --deep 200 --frames cropped_aligned --weights mae_cms.pth
     """
-    from .cache import list_stores, repair_store, verify_store
+    from .cache import named_or_all, repair_store, verify_store
 
     if deep and not (len(names) == 1 and given["frames"] and given["weights"]):
         message = "--deep needs one store by name, --frames TREE and --weights W"
         raise click.UsageError(message)
 
     results = []
-    for name in names or list_stores(cache):
+    for name in named_or_all(cache, names):
         found = verify_store(cache / name, workers=workers, progress=not quiet)
         click.echo(found.text())
+        dropped = repair_store(cache / name, found) if repair else []
         if repair and not found.is_sound:
-            dropped = repair_store(cache / name, found)
             click.echo(f"  repaired: {', '.join(dropped) or 'no video'} dropped; extract again")
         else:
             results.append(found)

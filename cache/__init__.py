@@ -16,14 +16,17 @@ from .errors import (
 from .interop import import_features
 from .interop_export import export_features
 from .interop_summary import ImportSummary
-from .labels import SPLITS, LabelRecord, LabelStore, LabelTable, Split, write_labels
-from .locate import list_stores, store_path
+from .label_files import write_labels
+from .label_table import SPLITS, LabelTable, Split
+from .labels import LabelRecord, LabelStore
+from .locate import list_stores, named_or_all, store_path
 from .merge import merge_stores
 from .object_path import ObjectPath
 from .remove import Usage, disk_usage, remove_named, remove_videos, usage_text
+from .repair import repair_store
 from .spec import EmbeddingSpec
 from .store import EmbeddingStore, VideoRecord, open_store
-from .verify import Problem, Verification, repair_store, verify_store
+from .verify import Problem, Verification, verify_store
 from .versions import Failure, Piece, VideoState
 from .writer import StoreWriter
 
@@ -61,6 +64,7 @@ __all__ = [
     "export_features",
     "import_features",
     "list_stores",
+    "named_or_all",
     "merge_stores",
     "open_store",
     "remove_named",

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from .errors import CacheError, FingerprintError
 from .object_path import AnyPath
-from .schema import Array
+from .schema import HASH_MODULUS, Array
 from .spec import EmbeddingSpec
 from .versions import Failure
 
@@ -125,3 +125,27 @@ def check_frames(video: str, frame: NDArray[np.integer[Any]], failures: Sequence
         if failure.video != video or failure.frame in numbers:
             message = f"{failure} must be a frame of {video!r} that has no embedding"
             raise ValueError(message)
+
+
+def check_shape(video: str, embedding: Array, n: int, dim: int) -> None:
+    """Raise ValueError unless there is one row of `dim` numbers for each of `n` frames."""
+    if embedding.shape != (n, dim):
+        message = (
+            f"embedding of {video!r} must be {(n, dim)}, one row a frame, but is {embedding.shape}"
+        )
+        raise ValueError(message)
+
+
+def check_hashes(video: str, input_hash: int, stat_hash: int) -> None:
+    """Raise ValueError unless the sums of hashes have at most 128 bits."""
+    for name, value in (("input_hash", input_hash), ("stat_hash", stat_hash)):
+        if not 0 <= value < HASH_MODULUS:
+            message = f"{name} of {video!r} must be in [0, 2**128), but is {value}"
+            raise ValueError(message)
+
+
+def check_time(video: str, time: NDArray[np.float64] | None, n: int) -> None:
+    """Raise ValueError unless each of `n` frames has a finite time, or none has one."""
+    if time is not None and (len(time) != n or not np.isfinite(time).all()):
+        message = f"times of {video!r} must be {n} finite numbers, but are {time}"
+        raise ValueError(message)

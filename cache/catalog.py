@@ -24,13 +24,17 @@ class Catalog:
 
     Args:
         trees: the compacted tree first, then the parts by name.
+        damaged: (path of a tree, video) of entries that are taken for not there.
 
     Raises:
         CorruptStoreError: an index contradicts itself or its rows, or trees are of two specs.
     """
 
-    def __init__(self, trees: Sequence[Tree]) -> None:
+    def __init__(
+        self, trees: Sequence[Tree], damaged: Collection[tuple[AnyPath, str]] = ()
+    ) -> None:
         self.trees = trees
+        self._damaged = frozenset(damaged)
         self._videos: list[list[str]] = []
         self._precisions: list[list[str]] = []
         for tree in trees:
@@ -53,7 +57,8 @@ class Catalog:
         found: dict[str, list[tuple[int, int]]] = {}
         for number, videos in enumerate(self._videos):
             for row, video in enumerate(videos):
-                found.setdefault(video, []).append((number, row))
+                if not self._damaged or (self.trees[number].path, video) not in self._damaged:
+                    found.setdefault(video, []).append((number, row))
         return found
 
     @cached_property

@@ -6,6 +6,7 @@ from .backend import Backend, P, read_trees
 from .catalog import Catalog
 from .copying import write_merged
 from .index import StoreHead
+from .object_path import AnyPath
 
 
 def compact(
@@ -14,6 +15,8 @@ def compact(
     head: StoreHead,
     *,
     drop: Collection[str] = (),
+    damaged: Collection[tuple[AnyPath, str]] = (),
+    rewrite: bool = False,
     wait: bool = True,
     break_lock: bool = False,
 ) -> bool:
@@ -27,6 +30,8 @@ def compact(
         head: what the new tree says of itself.
         drop: ids of videos to leave out. A kill after the new tree is in place and before the old
             parts are gone can leave them visible; dropping them again then ends it.
+        damaged: (path of a tree, video) of what is left out though the video is not.
+        rewrite: do it even if there are no parts.
         wait: if another process compacts the store, wait for it; else return False.
         break_lock: take the lock from whoever holds it.
 
@@ -38,9 +43,9 @@ def compact(
         if not is_ours:
             return False
         parts = backend.list_parts(store)
-        if parts or drop:
+        if parts or drop or rewrite:
             trees = read_trees(backend, store, map_rows=True)
-            catalog = Catalog(trees)
+            catalog = Catalog(trees, damaged)
             with backend.write_base(store) as writer:
                 write_merged(writer, catalog, head, drop)
             merged = {tree.path for tree in trees}

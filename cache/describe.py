@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..core.table import text_table
-from .labels import SPLITS, LabelStore
+from .label_table import SPLITS
+from .labels import LabelStore
 from .locate import list_stores
 from .loss import MOST_LOSS
 from .object_path import AnyPath

@@ -22,7 +22,6 @@ from ..core.files import fsync_folder, make_folder, publish
 from .backend import (
     PART_NAME,
     RowArray,
-    RowBuffer,
     ShapeOnly,
     Tree,
     TreeWriter,
@@ -34,6 +33,7 @@ from .backend import (
 )
 from .errors import CorruptStoreError
 from .lock import compaction_lock, lock_files
+from .row_buffer import RowBuffer
 from .schema import Array, Element, elements_of
 
 _ALIGNMENT = 4096

@@ -26,7 +26,8 @@ from .interop_source import (
     finite_video,
     short_list,
 )
-from .labels import SPLITS, LabelRecord, LabelStore
+from .label_table import SPLITS
+from .labels import LabelRecord, LabelStore
 from .object_path import AnyPath
 from .schema import Array
 from .spec import Option

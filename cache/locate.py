@@ -8,7 +8,8 @@ from typing import Any
 from ..core.files import TEMPORARY_MARK
 from ..core.names import near_misses
 from .backend import Backend, P
-from .errors import CacheError, StoreExistsError, StoreMissingError
+from .errors import CacheError, CorruptStoreError, StoreExistsError, StoreMissingError
+from .forms import is_replaced
 from .h5_store import H5Backend
 from .object_path import AnyPath, ObjectPath
 from .zarr_store import ZarrBackend
@@ -56,9 +57,17 @@ def store_path(folder: Path, name: str, backend: str) -> Path:
 
 
 def exists(backend: Backend[P], store: P) -> bool:
-    """Return whether there is a store of this backend at `store`, compacted or in parts."""
+    """Return whether there is a store of this backend at `store`, compacted or in parts.
+
+    One whose root is damaged is there: it can be named, verified, repaired and removed.
+    """
     # In this order: a compaction that ends in between removes parts after its tree is in place.
-    return bool(backend.list_parts(store)) or backend.find_base(store) is not None
+    if backend.list_parts(store):
+        return True
+    try:
+        return backend.find_base(store) is not None
+    except CorruptStoreError:
+        return True
 
 
 def find_store(path: AnyPath) -> tuple[Backend[Any], AnyPath]:
@@ -76,7 +85,7 @@ def find_store(path: AnyPath) -> tuple[Backend[Any], AnyPath]:
         if exists(backend, stem.with_name(stem.name + backend.suffix))
     ]
     if len(found) > 1:
-        found = [item for item in found if not _is_replaced(item, found)]
+        found = [one for one in found if not any(is_replaced(*one, *other) for other in found)]
     if len(found) > 1:
         message = (
             f"a name must belong to one store, but both {found[0][1]} and {found[1][1]} exist; "
@@ -107,23 +116,22 @@ def find_local_store(path: Path) -> tuple[LocalBackend, Path]:
     return backend, store
 
 
-def _is_replaced(one: tuple[Backend[P], P], found: Sequence[tuple[Backend[P], P]]) -> bool:
-    """Return whether another store of the name says that it took the place of this one.
-
-    A conversion that was ended before it had removed the old form leaves both.
-    """
-    for backend, store in found:
-        base = backend.find_base(store) if store != one[1] else None
-        if base is not None:
-            attributes = backend.read(base, map_rows=False).attributes
-            if attributes.get("replaces") == one[1].name:
-                return True
-    return False
-
-
 def list_stores(folder: AnyPath) -> list[str]:
     """Return the names of the stores in a cache folder, sorted."""
     return sorted({name for name, _ in _stores(folder)})
+
+
+def named_or_all(folder: AnyPath, names: Sequence[str]) -> list[str]:
+    """Return the names given, or those of all stores of a cache folder.
+
+    Raises:
+        StoreMissingError: none is given and the folder holds none.
+    """
+    found = list(names) or list_stores(folder)
+    if not found:
+        message = f"{folder} must hold stores to look at, but holds none; give another --cache"
+        raise StoreMissingError(message)
+    return found
 
 
 def check_free(store: AnyPath) -> None:
@@ -131,11 +139,9 @@ def check_free(store: AnyPath) -> None:
 
     The other backend and other capital letters count: names must be safe on any file system.
     """
-    own = (backend_of(store), store)
     for name, path in _stores(store.parent):
         if name.lower() == store.stem.lower() and path != store:
-            other = (backend_of(path), path)
-            if name == store.stem and _is_replaced(other, [own, other]):
+            if name == store.stem and is_replaced(backend_of(path), path, backend_of(store), store):
                 continue
             message = (
                 f"{store} needs a name that no other store has, but {path} exists; use that one, "

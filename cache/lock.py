@@ -25,6 +25,7 @@ from typing import Final, Self
 from ..core.files import make_one_folder
 from .backend import temporary_path
 from .errors import CacheError, LockedError
+from .room import FULL
 
 LOCK_NAME: Final = re.compile(r"lock-(\d+)\Z")
 _FREE: Final = "{}"
@@ -219,6 +220,8 @@ def _made(path: Path) -> str | None:
     except (FileExistsError, FileNotFoundError):
         return None
     except OSError as error:
+        if error.errno in FULL:
+            raise
         message = (
             f"compaction needs a file system that links files, but {path} cannot be made "
             f"({error.strerror}); the parts are safe and readable as they are"
@@ -235,9 +238,16 @@ def _let_go(path: Path, text: str) -> None:
     if _text(path) != text:
         return
     temporary = temporary_path(path)
-    with suppress(FileNotFoundError):
+    try:
         _write(temporary, _FREE)
         temporary.replace(path)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        temporary.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)  # no room to say it: none there is a free one too
 
 
 def _write(path: Path, text: str) -> None:

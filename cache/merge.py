@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 from ..core.files import fsync_folder
@@ -11,7 +12,9 @@ from .backend import Tree, read_trees
 from .catalog import Catalog, tree_spec
 from .copying import write_merged
 from .errors import CacheError
+from .forms import without_replaced
 from .index import StoreHead
+from .leftovers import end_what_was_begun
 from .locate import BACKENDS, check_free, exists, find_local_store
 from .lock import compaction_lock
 from .room import room_needed
@@ -45,7 +48,9 @@ def merge_stores(sources: Sequence[Path], out: Path) -> int:
     places = [find_local_store(path) for path in sources]
     with ExitStack() as stack:
         stack.enter_context(room_needed(out))
+        backend.remove_leftovers(out)
         if exists(backend, out):
+            end_what_was_begun(backend, out)
             stack.enter_context(compaction_lock(backend.parts_folder(out), wait=True))
             places = [(backend, out), *(item for item in places if item[1] != out)]
         found = {store: read_trees(kind, store, map_rows=True) for kind, store in places}
@@ -53,7 +58,8 @@ def merge_stores(sources: Sequence[Path], out: Path) -> int:
         trees = [tree for one in found.values() for tree in one]
         head = StoreHead.of_tree(trees[0], tree_spec(trees[0]))
         merged = [*head.provenance.get("merged", []), *(path.name for path in found if path != out)]
-        head = StoreHead(head.spec, {**head.provenance, "merged": merged}, head.run_settings)
+        extra = head.extra if out in found else without_replaced(head.extra)
+        head = replace(head, provenance={**head.provenance, "merged": merged}, extra=extra)
         catalog = Catalog(trees)
         own = [tree.path for tree in found.get(out, ())]
         with backend.write_base(out) as writer:

@@ -5,31 +5,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..core.errors import UsageError
-from ..core.files import TEMPORARY_MARK, fsync_folder
+from ..core.files import TEMPORARY_MARK
 from ..core.table import text_table
-from .backend import read_trees, remove_tree, temporary_path
+from .backend import read_trees
 from .catalog import tree_spec
 from .compaction import compact
-from .errors import CacheError, VideoMissingError
+from .errors import CacheError, StoreMissingError, VideoMissingError
 from .index import StoreHead
 from .labels import LabelStore
-from .locate import LocalBackend, find_local_store, list_stores
+from .leftovers import end_what_was_begun, remove_unfinished, remove_whole
+from .locate import find_local_store, list_stores
 from .room import room_needed
 from .store import open_store
-
-
-def remove_store(backend: LocalBackend, store: Path) -> None:
-    """Remove a store with its parts; whatever ends it, what is left opens or is not there.
-
-    Readers that have it open keep what they have.
-    """
-    parts = backend.parts_folder(store)
-    for path in (parts, store):  # the parts first: alone they would be a store of less
-        if path.exists():
-            doomed = temporary_path(path)
-            path.replace(doomed)
-            fsync_folder(path.parent)
-            remove_tree(doomed)
 
 
 def remove_videos(path: Path, videos: Collection[str]) -> int:
@@ -40,6 +27,8 @@ def remove_videos(path: Path, videos: Collection[str]) -> int:
         CacheError: it is a store of labels.
     """
     backend, store = find_local_store(path)
+    with room_needed(store):
+        end_what_was_begun(backend, store)
     with open_store(store) as opened:
         if isinstance(opened, LabelStore):
             message = f"{store} holds labels, of which no single videos are removed; import again"
@@ -75,9 +64,14 @@ def remove_named(folder: Path, names: Sequence[str], videos: Collection[str] = (
     if videos:
         n_frames = remove_videos(folder / names[0], videos)
         return f"removed {len(set(videos))} videos, {n_frames:,} frames are left in {names[0]}"
-    found = [find_local_store(folder / name) for name in names]
+    try:
+        found = [find_local_store(folder / name) for name in names]
+    except StoreMissingError:
+        for name in names:
+            remove_unfinished(folder / name)  # a removal that was ended can have left it
+        raise
     for backend, store in found:
-        remove_store(backend, store)
+        remove_whole(backend, store)
     return "\n".join(f"removed {store}" for _, store in found)
 
 

@@ -10,7 +10,8 @@ from typing import Final
 from .errors import CacheError
 from .object_path import AnyPath
 
-_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""What the system says of a disk, a quota or a limit that is reached."""
 
 
 @contextmanager
@@ -23,7 +24,7 @@ def room_needed(path: AnyPath) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in _FULL or not isinstance(path, Path):
+        if error.errno not in FULL or not isinstance(path, Path):
             raise
         free = shutil.disk_usage(path.parent).free
         message = (

@@ -11,16 +11,12 @@ import numpy as np
 import xxhash
 from tqdm import tqdm
 
-from ..core.files import fsync_folder
 from .backend import Tree
-from .catalog import Catalog, tree_spec
-from .compaction import compact
-from .errors import CacheError, CorruptStoreError
-from .index import StoreHead
-from .labels import read_table
+from .catalog import Catalog
+from .errors import CorruptStoreError
+from .label_files import read_table
 from .locate import LocalBackend, find_local_store
 from .object_path import AnyPath
-from .room import room_needed
 from .schema import LABELS
 from .versions import newest
 
@@ -100,65 +96,43 @@ def verify_store(path: Path, *, workers: int | None = None, progress: bool = Fal
     """
     backend, store = find_local_store(path)
     found = Verification(store)
-    trees = _readable_trees(backend, store, found)
+    trees = readable_trees(backend, store, found)
+    found.problems += tree_problems(trees, workers=workers, title=store.stem if progress else "")
     if trees and trees[0].attributes["format"] == LABELS:
-        _check_labels(trees[0], found)
-        return found
-    entries = [(tree, row) for tree in trees for row in range(len(tree.arrays["index/length"]))]
-    with (
-        ThreadPoolExecutor(workers or os.cpu_count() or 1, "verify") as pool,
-        tqdm(total=len(entries), unit="video", desc=store.stem, disable=not progress) as bar,
-    ):
-        for problems in pool.map(lambda entry: list(_check_rows(*entry)), entries):
-            found.problems += problems
-            bar.update()
-    for tree in trees:
-        found.problems += _check_tiling(tree)
-    if trees:
+        table = trees[0].arrays["frame"]
+        found.n_videos, found.n_frames = len(trees[0].arrays["index/length"]), len(table)
+    elif trees:
         _check_complete(trees, found)
     return found
 
 
-def repair_store(path: Path, found: Verification) -> list[str]:
-    """Drop what is corrupt, and return the names of the videos that an extraction makes anew.
-
-    A file whose index cannot be read is set aside under a name that ends in `.broken`; videos
-    whose rows are damaged are left out of a compaction. What is sound stays.
+def tree_problems(
+    trees: Sequence[Tree], *, workers: int | None = None, title: str = ""
+) -> list[Problem]:
+    """Read all of trees whose index is sound, and return what is wrong with them.
 
     Args:
-        path: of the store.
-        found: what `verify_store` said of it.
-
-    Raises:
-        CacheError: it is a store of labels, which `abaw labels` writes again.
+        trees: of one store.
+        workers: threads; by default one a core.
+        title: of a bar on stderr; empty for none.
     """
-    backend, store = find_local_store(path)
-    corrupt = [problem for problem in found.problems if problem.kind == "corrupt"]
-    if corrupt and store.stem.startswith("labels"):
-        message = f"{store} holds labels and cannot be repaired; run `abaw labels` again"
-        raise CacheError(message)
-    for place in {problem.place for problem in corrupt if not problem.video}:
-        _set_aside(store, Path(str(place)))
-    videos = sorted({problem.video for problem in corrupt if problem.video})
-    trees = _readable_trees(backend, store, Verification(store))
-    if videos and trees:
-        with room_needed(store):
-            compact(backend, store, StoreHead.of_tree(trees[0], tree_spec(trees[0])), drop=videos)
-    return videos
+    if trees and trees[0].attributes["format"] == LABELS:
+        return list(_check_labels(trees[0]))
+    found: list[Problem] = []
+    entries = [(tree, row) for tree in trees for row in range(len(tree.arrays["index/length"]))]
+    with (
+        ThreadPoolExecutor(workers or os.cpu_count() or 1, "verify") as pool,
+        tqdm(total=len(entries), unit="video", desc=title, disable=not title) as bar,
+    ):
+        for problems in pool.map(lambda entry: list(_check_rows(*entry)), entries):
+            found += problems
+            bar.update()
+    for tree in trees:
+        found += _check_tiling(tree)
+    return found
 
 
-def _set_aside(store: Path, place: Path) -> None:
-    """Give a tree that cannot be read a name that no reader looks at."""
-    if place.exists():
-        place.replace(place.with_name(f"{place.name}.broken"))
-        fsync_folder(place.parent)
-    root = store / "zarr.json"  # of a Zarr store: it names a group that is not there any more
-    if place.parent == store and root.is_file():
-        root.replace(root.with_name("zarr.json.broken"))
-        fsync_folder(store)
-
-
-def _readable_trees(backend: LocalBackend, store: Path, found: Verification) -> list[Tree]:
+def readable_trees(backend: LocalBackend, store: Path, found: Verification) -> list[Tree]:
     """Return the trees whose index is sound, one spec in all of them; the others are problems."""
     places = backend.list_parts(store)
     try:
@@ -182,13 +156,11 @@ def _readable_trees(backend: LocalBackend, store: Path, found: Verification) -> 
     return trees
 
 
-def _check_labels(tree: Tree, found: Verification) -> None:
+def _check_labels(tree: Tree) -> Iterator[Problem]:
     try:
-        table = read_table(tree)
+        read_table(tree)
     except CorruptStoreError as error:
-        found.problems.append(Problem("corrupt", tree.path, "", str(error)))
-    else:
-        found.n_videos, found.n_frames = len(table.videos), len(table.frame)
+        yield Problem("corrupt", tree.path, "", str(error))
 
 
 def _check_rows(tree: Tree, row: int) -> Iterator[Problem]:

@@ -11,18 +11,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.names import check_embedding_name, check_video_id
-from .admission import check_frames, check_range, check_same_spec, to_stored
+from .admission import (
+    check_frames,
+    check_hashes,
+    check_range,
+    check_shape,
+    check_time,
+    to_stored,
+)
 from .backend import Backend, new_part_name, read_trees
-from .catalog import Catalog, tree_spec
+from .catalog import Catalog
 from .compaction import compact
 from .errors import CacheError
-from .index import StoreHead, write_index, write_rows_room
+from .index import StoreHead
 from .locate import backend_of, check_free
 from .loss import LossWatch
 from .object_path import AnyPath, as_path
+from .opening import open_or_make
 from .pieces import BufferedPiece, write_pieces
 from .room import room_needed
-from .schema import HASH_MODULUS
 from .spec import EmbeddingSpec
 from .versions import Entry, Failure, Piece, VideoState, newest
 
@@ -97,25 +104,11 @@ class StoreWriter:
         check_embedding_name(path.stem)
         check_free(path)
         head = StoreHead(spec, dict(provenance), dict(run_settings or {}))
-        backend.remove_leftovers(path)
-        trees = read_trees(backend, path, map_rows=False)
-        is_new = not trees
-        if is_new:
-            # The settings have to be known from the first moment: a part of no videos holds them.
-            with room_needed(path), backend.write_part(path, new_part_name([])) as writer:
-                write_rows_room(writer, spec, 0)
-                write_index(writer, head, [], [])
-            trees = read_trees(backend, path, map_rows=False)
-        for tree in trees:
-            if tree.attributes.get("format") != "abaw-embeddings":
-                message = f"{path} must be a store of embeddings, but holds labels; rename it"
-                raise CacheError(message)
-            check_same_spec(path, tree_spec(tree), spec)
-        stored = StoreHead.of_tree(trees[0], spec)
+        store = open_or_make(backend, path, head)
         opened = cls(
-            backend, path, stored, commit_every=commit_every, max_part_bytes=max_part_bytes
+            backend, path, store.head, commit_every=commit_every, max_part_bytes=max_part_bytes
         )
-        opened._first = [tree.path for tree in trees] if is_new else []
+        opened._first = store.first
         return opened
 
     @property
@@ -209,19 +202,9 @@ class StoreWriter:
             video, version, source_start, source_length, source_total, len(frame) + len(failures)
         )
         check_frames(video, frame, failures)
-        if embedding.shape != (len(frame), self.spec.dim):
-            message = (
-                f"embedding of {video!r} must be {(len(frame), self.spec.dim)}, one row a frame, "
-                f"but is {embedding.shape}"
-            )
-            raise ValueError(message)
-        for name, value in (("input_hash", input_hash), ("stat_hash", stat_hash)):
-            if not 0 <= value < HASH_MODULUS:
-                message = f"{name} of {video!r} must be in [0, 2**128), but is {value}"
-                raise ValueError(message)
-        if time is not None and (len(time) != len(frame) or not np.isfinite(time).all()):
-            message = f"times of {video!r} must be {len(frame)} finite numbers, but are {time}"
-            raise ValueError(message)
+        check_shape(video, embedding, len(frame), self.spec.dim)
+        check_hashes(video, input_hash, stat_hash)
+        check_time(video, time, len(frame))
         stored = to_stored(video, frame, embedding, self.spec.dtype)
         self._losses.add(video, embedding, stored)
         new = BufferedPiece(

@@ -132,7 +132,7 @@ class ZarrBackend:
 
     def temporary_places(self, store: Path) -> list[tuple[Path, str]]:
         """Return (folder, beginning of the names) where this store's temporaries may lie."""
-        return [(store, ""), (self.parts_folder(store), "")]
+        return [(store.parent, store.name), (store, ""), (self.parts_folder(store), "")]
 
     def read(self, tree: Path, *, map_rows: bool) -> Tree:
         """Read one group; see `Backend.read`."""
@@ -158,7 +158,12 @@ class ZarrBackend:
         name = new_group_name((path.name for path in store.iterdir()), os.urandom(6).hex())
         with write_group(store / name) as writer:
             yield writer
-        attributes = read_node((store / name / NODE).read_bytes(), "group", store / name / NODE)
+        self.name_base(store / name)
+
+    def name_base(self, group: Path) -> None:
+        """Let the root name a group that is whole."""
+        store, name = group.parent, group.name
+        attributes = read_node((group / NODE).read_bytes(), "group", group / NODE)
         temporary = temporary_path(store / NODE)
         with temporary.open("wb") as stream:
             stream.write(root_node(attributes["attributes"], name))
@@ -193,8 +198,19 @@ class ZarrBackend:
         if self.parts_folder(store).is_dir():
             fsync_folder(self.parts_folder(store))
         current = self.find_base(store)
-        groups = [path for path in sorted(store.iterdir()) if GROUP_NAME.match(path.name)]
-        self.remove_parts([path for path in groups if path != current])
+        if current is not None:
+            self.remove_parts([path for path in self.groups(store) if path != current])
+
+    def groups(self, store: Path) -> list[Path]:
+        """Return the compacted groups that are there, named by the root or not, oldest first."""
+        return [path for path in sorted(store.iterdir()) if GROUP_NAME.match(path.name)]
+
+    def remove_unnamed(self, store: Path) -> None:
+        """Remove, where the root names no group, all groups, and the folders if they are empty."""
+        self.remove_parts(self.groups(store))
+        for folder in (self.parts_folder(store), store):
+            with suppress(OSError):  # something else is in it
+                folder.rmdir()
 
     def remove_leftovers(self, store: Path) -> None:
         """Remove what dead writers left."""

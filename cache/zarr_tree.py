@@ -12,9 +12,10 @@ from typing import Any, Final, Self
 
 import numpy as np
 
-from .backend import RowBuffer, missing_element
+from .backend import missing_element
 from .errors import CorruptStoreError
 from .object_path import AnyPath
+from .row_buffer import RowBuffer
 from .schema import Array, Element, elements_of
 
 CHUNK_BYTES = 64 << 20

@@ -2,6 +2,7 @@
 
 import json
 import os
+import stat
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -50,12 +51,22 @@ def make_one_folder(folder: Path) -> None:
         try:
             folder.mkdir()
         except FileExistsError:
-            if folder.is_dir():
+            # One look: it can be removed and made again between two.
+            found = _mode(folder)
+            if found is not None and stat.S_ISDIR(found):
                 return
-            if os.path.lexists(folder):  # a file
+            if found is not None or folder.is_symlink():  # a file, or a link to nothing
                 raise
         else:
             return
+
+
+def _mode(path: Path) -> int | None:
+    """Return what `path` is, links followed; None if it is not there."""
+    try:
+        return path.stat().st_mode
+    except FileNotFoundError:
+        return None
 
 
 def publish(temporary: Path, path: Path) -> None:

@@ -8,15 +8,11 @@ from pathlib import Path
 
 from abaw.cache import StoreMissingError, open_store
 
+from .crashing import in_child
+from .jobs import make_few_sources, make_sources, run_job
 from .power import Disk, found_under, lay_out
 from .recorder import KILLED, Recorder, read_trace
-from .test_crash import (
-    in_child,
-    make_few_sources,
-    make_sources,
-    run_job,
-    write_under_the_final_name,
-)
+from .wrong_writers import write_under_the_final_name
 
 DTYPE = "float32"
 

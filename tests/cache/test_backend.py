@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from abaw.cache.backend import RowBuffer
 from abaw.cache.lock import compaction_lock
+from abaw.cache.row_buffer import RowBuffer
 
 SIZES = st.lists(st.integers(0, 7), max_size=8)
 

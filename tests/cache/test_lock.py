@@ -15,7 +15,7 @@ import pytest
 from abaw.cache import LockedError, h5_store, lock
 from abaw.cache.lock import LOCK_NAME, Owner, compaction_lock
 
-from .test_crash import CRASHED, Trigger, arm, in_child
+from .crashing import CRASHED, Trigger, arm, in_child
 
 HOLD = """
 import sys, pathlib

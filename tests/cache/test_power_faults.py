@@ -10,7 +10,8 @@ from abaw.cache import backend, h5_store, zarr_store
 from abaw.core import files
 
 from .cuts import Stores, counts, recorded, replay
-from .test_crash import make_few_sources, write_index_before_rows, write_under_the_final_name
+from .jobs import make_few_sources
+from .wrong_writers import write_index_before_rows, write_under_the_final_name
 
 
 def _fsync_only(is_kept):

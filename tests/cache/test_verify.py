@@ -6,9 +6,11 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from abaw.cache import CorruptStoreError, open_store, repair_store, verify_store
 from abaw.cache import writer as writer_module
+from abaw.cli import main
 
 N_VIDEOS = 4
 
@@ -177,3 +179,16 @@ def test_a_frame_that_is_missing_or_too_many_is_found(kit, path):
             file.create_dataset(name, data=np.concatenate([values, values[-1:]]))
     (problem,) = verify_store(path).problems
     assert problem.what == "rows 20 to 21 belong to no video"
+
+
+def test_an_empty_cache_is_no_sound_one(tmp_path: Path):
+    found = CliRunner().invoke(main, ["cache", "verify", "--cache", str(tmp_path)])
+    assert found.exit_code == 1
+    assert "must hold stores to look at, but holds none; give another --cache" in found.stderr
+
+
+def test_an_address_is_no_folder():
+    found = CliRunner().invoke(main, ["cache", "info", "--cache", "s3://bucket/features"])
+    assert found.exit_code == 2
+    assert "--cache is a folder of files" in found.stderr
+    assert "ObjectPath" in found.stderr
