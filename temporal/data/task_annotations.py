@@ -20,6 +20,7 @@ from ..errors import AnnotationError
 from .annotation_rows import (
     VALUE_NAMES,
     SourceRows,
+    is_frame_path,
     parse_values,
     read_lines,
     read_rows,
@@ -60,6 +61,7 @@ def read_task_annotations(
 
     Raises:
         AnnotationError: names file and line.
+        FramesError: a frame tree is not one that can be read.
         VideoIdError: an id could leave its folder.
     """
     crops = CropTrees(frames) if frames else None
@@ -150,14 +152,20 @@ def read_video_list(path: Path, crops: CropTrees | None) -> list[SourceRows]:
     """
     lines, sha256 = read_lines(path)
     named = {
-        number: name
+        number: line.partition(",")[0].strip()
         for number, line in enumerate(lines, 1)
-        if (name := line.partition(",")[0].strip())
+        if line.strip()
     }
     if not named:
         message = f"{path} must list frames or videos, but lists none; give the challenge's list"
         raise AnnotationError(message)
     for number, video in named.items():
+        if not video:
+            message = (
+                f"{path}:{number} must begin with the name of a video, but begins with a comma; "
+                f"mend the line"
+            )
+            raise AnnotationError(message)
         check_video_id(video, f"{path}:{number}")
     if crops is None:
         message = (
@@ -256,7 +264,8 @@ def _is_sample(path: Path, task: TaskChallenge) -> bool:
                 f"that of {other}; give the list of the task"
             )
             raise AnnotationError(message)
-    return first in {"image_location", "image"} or any("/" in line for line in lines[:2])
+    is_listed = (is_frame_path(line.partition(",")[0].strip()) for line in lines[:2])
+    return first in {"image_location", "image"} or any(is_listed)
 
 
 def _are_numbers(line: str) -> bool:
