@@ -208,15 +208,15 @@ def _is_header(line: str, *, is_test: bool) -> bool:
 
 
 def _values(path: Path, places: list[int], lines: list[str]) -> NDArray[np.float64]:
-    rows = [[cell.strip() for cell in lines[place].split(",")] for place in places]
+    rows = [[cell.strip() for cell in lines[place].split(",")[1:]] for place in places]
     for place, cells in zip(places, rows, strict=True):
-        if len(cells) != N_FIELDS:
+        if len(cells) != len(VALUE_NAMES):
             message = (
                 f"{path}:{place + 1} must have {N_FIELDS} comma-separated fields (image, valence, "
-                f"arousal, expression, {N_AUS} AUs), but has {len(cells)}; mend the line"
+                f"arousal, expression, {N_AUS} AUs), but has {1 + len(cells)}; mend the line"
             )
             raise AnnotationError(message)
-    return parse_values(path, places, [cells[1:] for cells in rows], range(len(VALUE_NAMES)))
+    return parse_values(path, places, rows, range(len(VALUE_NAMES)))
 
 
 def _check_numbers(path: Path, place: int, cells: Sequence[str], columns: Sequence[int]) -> None:
