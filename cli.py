@@ -182,7 +182,9 @@ def backbones() -> None:
 @click.option("--train", type=FILE, help="Multi-task annotation file of the training split.")
 @click.option("--val", type=FILE, help="Multi-task annotation file of the validation split.")
 @click.option("--test", type=FILE, help="List of the test split: frames, or videos.")
-@click.option("--frames", type=FOLDER, multiple=True, help="Frame tree: find missing crops.")
+@click.option(
+    "--frames", type=ANY, multiple=True, help="Tree of crops, folder or archive: find missing ones."
+)
 @click.option("--name", default="labels", show_default=True, help="NAME is stored as labels-NAME.")
 @cache_option
 def labels(

@@ -22,3 +22,7 @@ class UsageError(AbawError):
 
 class NameLookupError(UsageError):
     """A name is not registered; the message lists the nearest ones."""
+
+
+class FramesError(AbawError):
+    """A frame tree is not as needed."""

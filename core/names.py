@@ -4,6 +4,7 @@ Both come from outside (folder names, annotation files, the command line) and en
 in stores, so they are checked once, here, where they enter.
 """
 
+import os
 import re
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -96,6 +97,15 @@ def slug(text: str) -> str:
     'timm-resnet50-a1_in1k'
     """
     return re.sub(r"[^A-Za-z0-9_]+", "-", text).strip("-_") or "embedding"
+
+
+def printable_name(name: str) -> str:
+    """Return a file's name as text that can be stored and printed; not all names are UTF-8.
+
+    >>> printable_name(os.fsdecode(b"n\\xff.txt"))
+    'n\\\\xff.txt'
+    """
+    return os.fsencode(name).decode(errors="backslashreplace")
 
 
 def near_misses(name: str, known: Iterable[str]) -> str:

@@ -8,7 +8,7 @@ import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from .source import SourceVideo, input_hash
+from .frames import SourceVideo, input_hash
 
 _FORMATS: Final = ("JPEG", "PNG", "WEBP")
 """No others, whatever a file is called: Pillow would start an interpreter for some."""

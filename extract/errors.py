@@ -1,6 +1,8 @@
 """Errors of stage 1."""
 
-from ..core.errors import AbawError
+from ..core.errors import AbawError, FramesError
+
+__all__ = ["ExtractError", "FramesError", "WeightsError"]
 
 
 class ExtractError(AbawError):
@@ -9,10 +11,6 @@ class ExtractError(AbawError):
 
 class WeightsError(ExtractError):
     """A weights file cannot be read, is not safe, or does not fit its backbone."""
-
-
-class FramesError(ExtractError):
-    """A frame tree is not as needed."""
 
 
 def cannot_compile(reason: str) -> ExtractError:

@@ -211,15 +211,25 @@ def _has_crop(table: LabelTable, crops: CropTrees) -> NDArray[np.bool_]:
 
 def _crop_oddities(table: LabelTable, crops: CropTrees) -> dict[str, Any]:
     """Compare the listed frames with the crops that are there."""
-    missing: list[str] = []
-    unlisted: list[str] = []
+    missing, unlisted = _no_frames(), _no_frames()
     for video, start, length in zip(table.videos, table.start, table.length, strict=True):
         listed, there = table.frame[start : start + length], crops.numbers(video)
-        missing += [f"{video}/{number:05d}" for number in np.setdiff1d(listed, there)]
-        unlisted += [f"{video}/{number:05d}" for number in np.setdiff1d(there, listed)]
-    known = {video.partition("/")[0] for video in table.videos}
+        _note_frames(missing, video, np.setdiff1d(listed, there))
+        _note_frames(unlisted, video, np.setdiff1d(there, listed))
+    strangers = sorted(crops.videos - set(table.videos))
     return {
-        "listed frames without a crop": _named(missing),
-        "crops that no row lists": _named(unlisted),
-        "folders of crops that no row names": _named(sorted(crops.folders() - known)),
+        "listed frames without a crop": missing,
+        "crops that no row lists": unlisted,
+        "videos of crops that no row names": _named(strangers),
     }
+
+
+def _no_frames() -> dict[str, Any]:
+    return {"count": 0, "examples": []}
+
+
+def _note_frames(found: dict[str, Any], video: str, numbers: NDArray[Any]) -> None:
+    """Count frames of a video; only the first few become text, as there may be millions."""
+    found["count"] += len(numbers)
+    few = numbers[: _SHOWN - len(found["examples"])]
+    found["examples"] += [f"{video}/{number:05d}" for number in few.tolist()]

@@ -27,6 +27,7 @@ NOT_ANNOTATED: Final = -1
 VALUE_NAMES: Final = ("valence", "arousal", "expression", *AUS)
 """Columns of `SourceRows.values`."""
 
+_LINE_END = re.compile(r"\r\n|\n|\r")
 _PATH = re.compile(r"(?P<video>.+)/(?P<number>[0-9]{1,9})\.[A-Za-z]+\Z")
 
 
@@ -56,14 +57,29 @@ def read_lines(path: Path) -> tuple[list[str], str]:
     """Return the lines of a text file and the SHA-256 of its bytes.
 
     Raises:
-        AnnotationError: the file cannot be read.
+        AnnotationError: the file cannot be read, or is not UTF-8.
     """
     try:
         data = path.read_bytes()
-        lines = data.decode("utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        message = f"{path} must be a readable annotation file, but is not: {error}"
+    except OSError as error:
+        message = (
+            f"{path} must be a readable file, but is not: {error.strerror}; copy it again or mend "
+            f"the path"
+        )
         raise AnnotationError(message) from error
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = len(_LINE_END.split(data[: error.start].decode("latin-1")))
+        message = (
+            f"{path} must be text in UTF-8, but has the byte {data[error.start]:#04x} in line "
+            f"{line}; save it as UTF-8"
+        )
+        raise AnnotationError(message) from error
+    # Not splitlines: it cuts at form feeds and other marks too, and would move the frames.
+    lines = _LINE_END.split(text)
+    if not lines[-1]:
+        lines.pop()
     return lines, hashlib.sha256(data).hexdigest()
 
 
@@ -87,27 +103,40 @@ def read_rows(path: Path, split: Split) -> SourceRows:
     if not places:
         message = f"{path} must list frames, but lists none; give the file of the challenge"
         raise AnnotationError(message)
-    split_lines = [[cell.strip() for cell in lines[place].split(",")] for place in places]
-    values = unlabelled_values(len(places)) if is_test else _values(path, places, split_lines)
+    names = [lines[place].partition(",")[0].strip() for place in places]
+    values = unlabelled_values(len(places)) if is_test else _values(path, places, lines)
+    # A video's rows share one text: data sets have millions of rows.
+    known: dict[str, str] = {}
     videos, frames = [], np.empty(len(places), np.int32)
-    for row, cells in enumerate(split_lines):
-        found = _PATH.match(cells[0])
+    for row, name in enumerate(names):
+        found = _PATH.match(name)
         if found is None:
             message = (
                 f"{path}:{places[row] + 1} must begin with <video>/<number>.jpg, but begins with "
-                f"{cells[0]!r}"
+                f"{name!r}; mend the line"
             )
             raise AnnotationError(message)
-        videos.append(found["video"])
-        frames[row] = int(found["number"])
+        video, frames[row] = found["video"], int(found["number"])
+        videos.append(known.setdefault(video, video))
+    if not frames.all():
+        row = int(np.argmin(frames))
+        message = (
+            f"{path}:{places[row] + 1} is frame 0 of a video, but frames count from 1, as crops "
+            f"do: {names[row]!r}; add 1 to the numbers of all"
+        )
+        raise AnnotationError(message)
     first_line: dict[str, int] = {}
     for video, place in zip(videos, places, strict=True):
         first_line.setdefault(video, place + 1)
     for video, line in first_line.items():
         check_video_id(video, f"{path}:{line}")
-    names = [cells[0] for cells in split_lines]
     header = header if is_test else ""
     return SourceRows(path, split, names, videos, frames, values, sha256, header=header)
+
+
+def is_frame_path(text: str) -> bool:
+    """Return whether a text names a frame, `<video>/<number>.jpg`."""
+    return _PATH.match(text) is not None
 
 
 def unlabelled_values(n: int) -> NDArray[np.float64]:
@@ -206,15 +235,16 @@ def _is_header(line: str, *, is_test: bool) -> bool:
     return False
 
 
-def _values(path: Path, places: list[int], lines: list[list[str]]) -> NDArray[np.float64]:
-    for place, cells in zip(places, lines, strict=True):
-        if len(cells) != N_FIELDS:
+def _values(path: Path, places: list[int], lines: list[str]) -> NDArray[np.float64]:
+    rows = [[cell.strip() for cell in lines[place].split(",")[1:]] for place in places]
+    for place, cells in zip(places, rows, strict=True):
+        if len(cells) != len(VALUE_NAMES):
             message = (
                 f"{path}:{place + 1} must have {N_FIELDS} comma-separated fields (image, valence, "
-                f"arousal, expression, {N_AUS} AUs), but has {len(cells)}; mend the line"
+                f"arousal, expression, {N_AUS} AUs), but has {1 + len(cells)}; mend the line"
             )
             raise AnnotationError(message)
-    return parse_values(path, places, [cells[1:] for cells in lines], range(len(VALUE_NAMES)))
+    return parse_values(path, places, rows, range(len(VALUE_NAMES)))
 
 
 def _check_numbers(path: Path, place: int, cells: Sequence[str], columns: Sequence[int]) -> None:
@@ -233,5 +263,6 @@ def _range_error(path: Path, place: int, column: int, cell: str) -> AnnotationEr
         needed = f"a class from 0 to {N_EXPRESSIONS - 1}, or -1 for not annotated"
     else:
         needed = "0 or 1, or -1 for not annotated"
-    message = f"{name} in {path}:{place + 1} must be {needed}, but is {cell}; mend the line"
+    found = cell or "empty"
+    message = f"{name} in {path}:{place + 1} must be {needed}, but is {found}; mend the line"
     return AnnotationError(message)

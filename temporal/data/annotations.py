@@ -43,12 +43,13 @@ def import_annotations(
         train: file of the training split; replaces what `folder` holds, like the next two.
         val: file of the validation split.
         test: list of the test split.
-        frames: frame trees in which to look for the listed crops.
+        frames: trees of crops, as `abaw extract` takes them, in which to look for the listed ones.
 
     Raises:
         UsageError: no file is given, the name is none of a labels store, or multi-task files are
             given beside the folder of one task.
         AnnotationError: a file is not of the challenge's form; nothing is written.
+        FramesError: a frame tree is not one that can be read.
     """
     store = labels_store_name(name)
     named = {"train": train, "val": val, "test": test}
@@ -88,7 +89,8 @@ def read_annotations(files: dict[str, Path], frames: Sequence[Path] = ()) -> Lab
         frames: frame trees in which to look for the listed crops.
 
     Raises:
-        AnnotationError: names file and line; or a frame tree is not a folder.
+        AnnotationError: names file and line.
+        FramesError: a frame tree is not one that can be read.
         VideoIdError: an id could leave its folder.
     """
     crops = CropTrees(frames) if frames else None

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from ...cache import SPLITS, LabelTable
+from ...core.names import printable_name
 from .annotation_report import build_report
 from .annotation_rows import SourceRows, clean
 from .crops import CropTrees
@@ -71,7 +72,7 @@ def build_table(
 def _source(part: SourceRows) -> dict[str, Any]:
     source: dict[str, Any] = {
         "split": part.split,
-        "name": part.source.name,
+        "name": printable_name(part.source.name),
         "sha256": part.sha256,
     }
     if part.named_video:

@@ -10,7 +10,13 @@ from pathlib import Path
 
 from ...core.names import check_video_id
 from ..errors import AnnotationError
-from .annotation_rows import SourceRows, numbered_rows, read_lines, unlabelled_values
+from .annotation_rows import (
+    SourceRows,
+    is_frame_path,
+    numbered_rows,
+    read_lines,
+    unlabelled_values,
+)
 from .challenges import challenge_of, named_in
 from .crops import CropTrees
 from .published import Challenge
@@ -35,7 +41,8 @@ def is_frame_list(path: Path, challenge: Challenge) -> bool:
             f"{_called(other)}; give the list of the task"
         )
         raise AnnotationError(message)
-    return first in PATH_COLUMNS or any("/" in line for line in lines[:2])
+    is_path = (is_frame_path(line.partition(",")[0].strip()) for line in lines[:2])
+    return first in PATH_COLUMNS or any(is_path)
 
 
 def _called(challenge: Challenge | None) -> str:
@@ -59,8 +66,14 @@ def listed_videos(path: Path) -> tuple[dict[str, int | None], str]:
     for number, line in enumerate(lines, 1):
         name, _, rest = line.partition(",")
         video, length = name.strip(), rest.partition(",")[0].strip()
-        if not video:
+        if not line.strip():
             continue
+        if not video:
+            message = (
+                f"{path}:{number} must begin with the name of a video, but begins with a comma; "
+                f"mend the line"
+            )
+            raise AnnotationError(message)
         check_video_id(video, f"{path}:{number}")
         if length and (not length.isdecimal() or int(length) < 1):
             message = (

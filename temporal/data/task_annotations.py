@@ -46,6 +46,7 @@ def read_task_annotations(
 
     Raises:
         AnnotationError: names file and line.
+        FramesError: a frame tree is not one that can be read.
         VideoIdError: an id could leave its folder.
     """
     crops = CropTrees(frames) if frames else None

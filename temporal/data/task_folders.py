@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from ...cache import Split
+from ...core.names import printable_name
 from ..errors import AnnotationError
 
 TaskChallenge = Literal["va", "expr", "au"]
@@ -98,17 +99,26 @@ def _read_folder(folder: Path) -> TaskFolder:
             raise AnnotationError(message)
         files[split] = videos
         others += [f"{splits[split].name}/{item}" for item in rest]
-    others += [path.name for path in _entries(folder) if path not in splits.values()]
+    beside = [path.name for path in _entries(folder) if path not in splits.values()]
+    others += map(printable_name, beside)
     return TaskFolder(folder, _named_task(folder), files, others)
 
 
 def _split_folders(folder: Path) -> dict[Split, Path]:
     known = _known_splits()
-    return {
-        known[path.name.lower()]: path
-        for path in _entries(folder)
-        if path.name.lower() in known and path.is_dir()
-    }
+    found: dict[Split, Path] = {}
+    for path in _entries(folder):
+        split = known.get(path.name.lower())
+        if split is None or not path.is_dir():
+            continue
+        if split in found:
+            message = (
+                f"a split must be one folder, but {folder} holds {found[split].name} and "
+                f"{path.name}; remove one"
+            )
+            raise AnnotationError(message)
+        found[split] = path
+    return found
 
 
 def _known_splits() -> dict[str, Split]:
@@ -116,18 +126,43 @@ def _known_splits() -> dict[str, Split]:
 
 
 def _videos(folder: Path) -> tuple[list[tuple[str, Path]], list[str]]:
-    """Return (video, file) of the annotation files, and the names of all else."""
-    videos, others = [], []
+    """Return (video, file) of the annotation files, and the names of all else.
+
+    Raises:
+        AnnotationError: what is called like an annotation file is none, or a video has two.
+    """
+    videos: dict[str, Path] = {}
+    others: list[str] = []
     for path in _entries(folder):
-        if path.suffix == _SUFFIX and not path.name.startswith(".") and path.is_file():
-            videos.append((path.name.removesuffix(_SUFFIX), path))
-        else:
-            others.append(path.name)
-    return sorted(videos), others
+        if path.suffix.lower() != _SUFFIX or path.name.startswith("."):
+            others.append(printable_name(path.name))
+            continue
+        if not path.is_file():
+            found = "a folder" if path.is_dir() else "no file"
+            if path.is_symlink() and not path.exists():
+                found = "a link that leads nowhere"
+            message = (
+                f"{path} must be the file of a video, but is {found}; mend or remove it, or the "
+                f"video would be left out"
+            )
+            raise AnnotationError(message)
+        video = path.name[: -len(_SUFFIX)]
+        if video in videos:
+            message = (
+                f"a video must have one file, but {video!r} has {videos[video]} and {path}; "
+                f"remove one"
+            )
+            raise AnnotationError(message)
+        videos[video] = path
+    return sorted(videos.items()), others
 
 
 def _entries(folder: Path) -> Sequence[Path]:
-    return sorted(folder.iterdir())
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        message = f"{folder} must be a readable folder, but is not: {error.strerror}; mend it"
+        raise AnnotationError(message) from error
 
 
 def _named_task(folder: Path) -> TaskChallenge | None:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from abaw.cache import SPLITS, open_store
-from abaw.core.errors import UsageError
+from abaw.core.errors import FramesError, UsageError
 from abaw.core.names import VideoIdError
 from abaw.temporal.data.annotation_files import find_annotation_files
 from abaw.temporal.data.annotation_report import report_text
@@ -105,6 +105,7 @@ def test_everything_odd_is_counted_with_examples(tmp_path: Path):
     for number in (1, 2, 50):
         (tmp_path / "frames" / "a" / f"{number:05d}.jpg").touch()
     (tmp_path / "frames" / "c").mkdir()
+    (tmp_path / "frames" / "c" / "1.jpg").touch()
     table = read_annotations({"train": train, "val": val}, [tmp_path / "frames"])
     counts = {k: v["count"] for k, v in table.meta["report"]["oddities"].items()}
     assert counts == {
@@ -119,7 +120,7 @@ def test_everything_odd_is_counted_with_examples(tmp_path: Path):
         "recordings whose two people are in two splits": 0,
         "listed frames without a crop": 3,
         "crops that no row lists": 1,
-        "folders of crops that no row names": 1,
+        "videos of crops that no row names": 1,
     }
     shared = table.frame[table.start[1] : table.start[1] + table.length[1]]
     np.testing.assert_array_equal(shared, [1, 9])
@@ -193,7 +194,7 @@ def test_a_split_that_is_named_need_not_lie_in_the_folder(tmp_path: Path):
 
 def test_a_frame_tree_that_is_not_there_is_refused(tmp_path: Path):
     train = write(tmp_path / "t.txt", f"a/1.jpg,0,0,4,{ZEROS}")
-    with pytest.raises(AnnotationError, match="nowhere"):
+    with pytest.raises(FramesError, match="nowhere"):
         read_annotations({"train": train}, [tmp_path / "nowhere"])
 
 

@@ -105,7 +105,7 @@ def test_labels_without_a_crop_and_crops_without_a_label_are_counted(tmp_path: P
     missing = ["bare/00001", "bare/00002", "bare/00003", "clip/00003"]
     assert found["listed frames without a crop"] == {"count": 4, "examples": missing}
     assert found["crops that no row lists"]["examples"] == ["clip/00004", "clip/00005"]
-    assert found["folders of crops that no row names"]["examples"] == ["unknown"]
+    assert found["videos of crops that no row names"]["examples"] == ["unknown"]
     splits = table.meta["report"]["splits"]
     assert (splits["train"]["with_crop"], splits["train"]["without_crop"]) == (1, 3)
     assert (splits["val"]["with_crop"], splits["val"]["without_crop"]) == (2, 0)

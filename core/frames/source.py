@@ -1,14 +1,13 @@
-"""What a video is to stage 1: numbered frame images that can be read, wherever they lie.
+"""What a video is before stage 1: numbered frame images that can be read, wherever they lie.
 
 Data sets have millions of frames, so a video holds arrays of 20 bytes a frame (37 in an archive)
 and the pattern of its file names, not an object for each.
 """
 
-import hashlib
 import os
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final, NamedTuple, Protocol, TypeVar
@@ -16,11 +15,10 @@ from typing import Final, NamedTuple, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.names import VideoIdError, check_video_id
-from .errors import FramesError
+from ..errors import FramesError
+from ..names import VideoIdError, check_video_id
 
 SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp"})
-HASH_MODULUS: Final = 1 << 128
 UNREADABLE: Final = -1
 """Size of a frame whose bytes the system did not give."""
 MAX_BYTES: Final = 1 << 26
@@ -174,33 +172,3 @@ def check_source_id(video: str, tree: str) -> str:
             )
             raise VideoIdError(message) from None
     return check_video_id(video, tree)
-
-
-def stat_hash(
-    source: SourceVideo, start: int = 0, stop: int | None = None, absent: Set[int] = frozenset()
-) -> int:
-    """Return the sum of hashes of number, size and stamp of [start, stop), modulo 2**128.
-
-    A sum, so that the hashes of a video's pieces add up to that of the video.
-
-    Args:
-        source: the video.
-        start: position of the first frame.
-        stop: position after the last one; by default the end of the video.
-        absent: positions of frames whose bytes the system did not give; they count with the size
-            `UNREADABLE`, so that another run looks at them again.
-    """
-    cut = slice(start, stop)
-    columns = source.numbers[cut].tolist(), source.sizes[cut].tolist(), source.stamps[cut].tolist()
-    total = 0
-    for position, (number, size, stamp) in enumerate(zip(*columns, strict=True), start):
-        text = b"%d %d %d" % (number, UNREADABLE if position in absent else size, stamp)
-        total += int.from_bytes(hashlib.blake2b(text, digest_size=16).digest(), "little")
-    return total % HASH_MODULUS
-
-
-def input_hash(number: int, data: bytes) -> int:
-    """Return the hash of a frame's number and bytes, 128 bits; a video's is the sum of these."""
-    digest = hashlib.blake2b(number.to_bytes(8, "little"), digest_size=16)
-    digest.update(data)
-    return int.from_bytes(digest.digest(), "little")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .errors import FramesError
+from ..errors import FramesError
 from .source import (
     MAX_BYTES,
     UNREADABLE,

@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import FramesError
+from ..errors import FramesError
 from .source import MAX_BYTES, SourceVideo
 
 _LOCAL_HEADER: Final = struct.Struct("<4s22xHH")

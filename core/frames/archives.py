@@ -17,8 +17,8 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from ..core.names import VideoIdError
-from .errors import FramesError
+from ..errors import FramesError
+from ..names import VideoIdError
 from .members import ArchiveFile, ArchiveVideo, Packing
 from .source import FileNames, as_number, check_source_id, in_order
 
