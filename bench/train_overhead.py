@@ -18,8 +18,8 @@ from abaw.core.machine import cpu_name
 from abaw.core.tasks import N_AUS, N_EXPRESSIONS
 from abaw.temporal.config import RunConfig
 from abaw.temporal.data.dataset import SequenceDataset
-from abaw.temporal.data.join import Timeline
 from abaw.temporal.data.standardize import fit_standardizer
+from abaw.temporal.data.timeline import Timeline
 from abaw.temporal.loop import TrainingLoop, cpu_threads
 from abaw.temporal.nets.build import build_network
 

@@ -12,7 +12,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from ..core.tasks import N_AUS, N_EXPRESSIONS, TASKS, Task
 from .config import RunConfig
 from .data.dataset import Batch, SequenceDataset
-from .data.join import Timeline
+from .data.timeline import Timeline
 from .errors import TemporalError
 from .losses import MultiTaskLoss
 from .nets.frameworks import Framework

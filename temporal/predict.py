@@ -12,13 +12,15 @@ from ..core.errors import UsageError
 from .config import RunConfig
 from .data.annotation_rows import read_rows
 from .data.dataset import SequenceDataset
-from .data.join import JoinReport, asked_frames, join
+from .data.join_report import JoinReport
+from .data.roles import official_roles
 from .errors import TemporalError
 from .inference import predict_sequences
 from .loop import cpu_threads
 from .predictions import write_predictions
 from .run_folder import load_model, open_embeddings, open_labels, read_run
 from .score import is_split
+from .selection import Selection, select
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ def predict(
 
     Args:
         run: folder of a finished run.
-        split: train, val or test.
+        split: train, val or test, of the run's fold.
         out: the table to write (CSV).
         cache: folder of the stores.
         list_path: a list of frames in the form of the test list, in place of the labels store's.
@@ -71,14 +73,25 @@ def predict(
     if not is_split(split):
         message = f"a split is {', '.join(SPLITS)}, but got {split!r}"
         raise UsageError(message)
-    asked = asked_frames(labels.table, split) if list_path is None else _listed(list_path)
+    if split == "test" or list_path is not None:  # no matter which fold: it needs no fold file
+        selection = Selection(labels, config, official_roles(labels.table))
+    else:
+        selection = select(labels, config, cache)
+        selection.check_same(facts, run, cache)
+    asked = selection.asked(split) if list_path is None else _listed(list_path)
+    if not asked and split == "val" and config.fold == "all":
+        message = (
+            f"{run} was trained on train and val together (fold=all), so it has no val to "
+            f"predict; give --split test, or train"
+        )
+        raise UsageError(message)
     if not asked:
         message = f"{labels.path} must list frames of the split {split!r}, but lists none"
         raise TemporalError(message)
     network, standardizer = load_model(run, config)
     device = resolve_device(config.device)
     # How many frames lack an embedding is reported, not refused: each listed one needs an answer.
-    lines, report = join(stores, labels, split, config.fill, asked)
+    lines, report = selection.join(stores, split, asked=asked, training=False)
     with cpu_threads(config.threads):
         dataset = SequenceDataset(lines, standardizer, device)
         table = predict_sequences(network.to(device), dataset, device)

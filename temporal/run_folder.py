@@ -122,9 +122,10 @@ def identity(config: RunConfig, data: dict[str, Any]) -> str:
 
 
 def auto_name(config: RunConfig, run_identity: str) -> str:
-    """Return a folder name that tells features, encoder, framework, seed and identity."""
+    """Return a folder name that tells features, encoder, framework, fold, seed and identity."""
     features = "+".join(config.features)
-    return f"{features}-{config.encoder}-{config.framework}-s{config.seed}-{run_identity}"
+    fold = "" if config.fold == 0 else f"f{config.fold}-"
+    return f"{features}-{config.encoder}-{config.framework}-{fold}s{config.seed}-{run_identity}"
 
 
 def finished_run(folder: Path, run_identity: str) -> RunResult | None:

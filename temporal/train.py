@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from ..cache import EmbeddingStore, LabelStore
+from ..cache import EmbeddingStore
 from ..core.device import resolve_device
 from ..core.files import write_json_atomic, write_text_atomic
 from ..core.machine import cpu_name
@@ -18,8 +18,9 @@ from ..core.provenance import git_commit, now, package_versions
 from ..core.tasks import TASKS, Task
 from .config import RunConfig
 from .data.dataset import SequenceDataset
-from .data.join import JoinReport, Timeline, check_missing, join
+from .data.join_report import JoinReport, check_missing
 from .data.standardize import fit_standardizer
+from .data.timeline import Timeline
 from .errors import TemporalError
 from .inference import predict_sequences
 from .loop import TrainingLoop, cpu_threads
@@ -40,7 +41,8 @@ from .run_folder import (
     open_labels,
     save_model,
 )
-from .score import RowLabels, rows_of, score_table
+from .score import RowLabels, score_table
+from .selection import Selection, select
 
 
 def train(
@@ -64,20 +66,22 @@ def train(
 
     Raises:
         CacheError: a store is missing or not sound.
-        TemporalError: features and labels do not fit, or the loss is not finite.
+        TemporalError: the fold file is missing or of other labels, features and labels do not
+            fit, or the loss is not finite.
         UsageError: `run_dir` holds another run, or there is no such encoder, framework or device.
     """
     device = resolve_device(config.device)
     check_networks(config)  # refused before data are read
     stores = open_embeddings(cache, config.features)
     labels = open_labels(cache, config.labels)
-    data = describe_data(stores, labels)
+    selection = select(labels, config, cache)
+    data = describe_data(stores, labels) | selection.facts()
     run_identity = identity(config, data)
     folder = run_dir or out / auto_name(config, run_identity)
     done = finished_run(folder, run_identity)
     if done is not None:
         return done
-    splits = _read_splits(config, stores, labels)
+    splits = _read_splits(config, stores, selection)
     with cpu_threads(config.threads), torch.random.fork_rng(devices=_rng_devices(device)):
         torch.manual_seed(config.seed)
         made = _train(config, splits, folder, device, progress)
@@ -115,10 +119,10 @@ class _Splits:
     """Tasks with a weight and with labels in the training split."""
 
 
-def _read_splits(config: RunConfig, stores: list[EmbeddingStore], labels: LabelStore) -> _Splits:
-    rows = rows_of(labels.table, "val")
-    train_lines, train_report = join(stores, labels, "train", config.fill)
-    val_lines, val_report = join(stores, labels, "val", config.fill)
+def _read_splits(config: RunConfig, stores: list[EmbeddingStore], selection: Selection) -> _Splits:
+    rows = selection.rows("val")
+    train_lines, train_report = selection.join(stores, "train")
+    val_lines, val_report = selection.join(stores, "val")
     for report in (train_report, val_report):
         tqdm.write(report.text(), file=sys.stderr)
         check_missing(report, config.max_missing)
@@ -130,8 +134,9 @@ def _read_splits(config: RunConfig, stores: list[EmbeddingStore], labels: LabelS
     if trained and not _can_choose(rows, trained):
         message = (
             f"choosing a checkpoint needs validation labels of a trained task "
-            f"({', '.join(task for task in TASKS if task in trained)}), but {labels.path} has "
-            f"none among its {len(rows.keys)} validation rows; add a validation split"
+            f"({', '.join(task for task in TASKS if task in trained)}), but "
+            f"{selection.labels.path} has none among its {len(rows.keys)} validation rows; add "
+            f"a validation split"
         )
         raise TemporalError(message)
     return _Splits(train_lines, val_lines, rows, (train_report, val_report), trained)

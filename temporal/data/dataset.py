@@ -9,9 +9,9 @@ import torch
 
 from ...core.tasks import TASKS
 from ..losses import Labels
-from .join import Timeline
 from .segments import windows
 from .standardize import Standardizer
+from .timeline import Timeline
 
 RESIDENT_BYTES = 4 << 30
 """Features of a split are kept on the device as float32 up to this; beyond, read from the store."""

@@ -10,14 +10,14 @@ from abaw.temporal.data.join import join
 from abaw.temporal.data.standardize import fit_standardizer
 from abaw.temporal.run_folder import open_embeddings, open_labels
 
-from .made import write_cache
+from .made import config, write_cache
 
 
 @pytest.fixture(scope="module")
 def lines(tmp_path_factory: pytest.TempPathFactory):
     cache = write_cache(tmp_path_factory.mktemp("cache"))
     stores, labels = open_embeddings(cache, ("face_a", "face_b")), open_labels(cache, "labels")
-    return join(stores, labels, "train", "hold")[0]
+    return join(stores, labels, "train", config())[0]
 
 
 @pytest.fixture(params=[1 << 30, 0], ids=["in-memory", "from-the-store"])

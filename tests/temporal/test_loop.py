@@ -1,6 +1,5 @@
 """The training loop: what a step does, what stops it, what it weighs."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,7 @@ from abaw.temporal.data.join import join
 from abaw.temporal.data.standardize import fit_standardizer
 from abaw.temporal.errors import TemporalError
 from abaw.temporal.loop import TrainingLoop, build_loss, warmup_cosine
-from abaw.temporal.nets.frameworks import build_network
+from abaw.temporal.nets.build import build_network
 from abaw.temporal.run_folder import open_embeddings, open_labels
 
 from .made import (
@@ -32,7 +31,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def loop(cache: Path) -> TrainingLoop:
     run = config(features=("face_a",), batch_size=4)
     lines, _ = join(
-        open_embeddings(cache, run.features), open_labels(cache, "labels"), "train", "hold"
+        open_embeddings(cache, run.features), open_labels(cache, "labels"), "train", config()
     )
     dataset = SequenceDataset(lines, fit_standardizer(lines))
     return TrainingLoop(run, build_network(dataset.n_features, run), dataset, resolve_device("cpu"))
@@ -75,7 +74,7 @@ def test_a_gradient_that_is_not_finite_stops_before_the_step(loop: TrainingLoop)
 
 
 def test_the_gradient_is_clipped_over_all_parameters_together(loop: TrainingLoop):
-    loop._config = replace(loop._config, clip_norm=1e-3)
+    loop._config = loop._config.model_copy(update={"clip_norm": 1e-3})
     loop._network.train()
     loop.step(next(loop.batches()))
     squares = [p.grad.pow(2).sum() for p in loop._network.parameters()]
@@ -109,7 +108,7 @@ def test_the_rate_rises_from_the_first_step_on_and_falls_to_nothing():
 
 def test_class_weights_have_mean_1_over_the_training_frames(cache: Path):
     lines, _ = join(
-        open_embeddings(cache, ("face_a",)), open_labels(cache, "labels"), "train", "hold"
+        open_embeddings(cache, ("face_a",)), open_labels(cache, "labels"), "train", config()
     )
     labels = np.concatenate(
         [line.values["expression"][line.is_labelled["expression"]] for line in lines]
@@ -124,7 +123,7 @@ def test_class_weights_have_mean_1_over_the_training_frames(cache: Path):
 
 def test_positive_weights_are_negatives_over_positives(cache: Path):
     lines, _ = join(
-        open_embeddings(cache, ("face_a",)), open_labels(cache, "labels"), "train", "hold"
+        open_embeddings(cache, ("face_a",)), open_labels(cache, "labels"), "train", config()
     )
     mask = np.concatenate([line.is_labelled["au"] for line in lines])
     positive = np.concatenate([line.values["au"] for line in lines]) > 0

@@ -16,7 +16,7 @@ from abaw.temporal.data.dataset import SequenceDataset
 from abaw.temporal.data.join import join
 from abaw.temporal.errors import AnnotationError, TemporalError
 from abaw.temporal.inference import predict_sequences
-from abaw.temporal.nets.frameworks import build_network
+from abaw.temporal.nets.build import build_network
 from abaw.temporal.predict import predict
 from abaw.temporal.predictions import read_predictions
 from abaw.temporal.run_folder import load_model, open_embeddings, open_labels
@@ -113,7 +113,7 @@ def test_predictions_do_not_depend_on_what_else_is_predicted(run: Path, cache: P
     _, standardizer = load_model(run, small())
     network = build_network(len(standardizer.mean), small(bidirectional=is_both))
     stores, labels = open_embeddings(cache, ("face_a", "face_b")), open_labels(cache, "labels")
-    lines, _ = join(stores, labels, "val", "hold")
+    lines, _ = join(stores, labels, "val", small())
     together = predict_sequences(network, SequenceDataset(lines, standardizer), CPU)
     start = 0
     for line in lines:
@@ -128,7 +128,7 @@ def test_a_network_of_one_direction_gives_the_same_in_pieces(run: Path, cache: P
     _, standardizer = load_model(run, small())
     network = build_network(len(standardizer.mean), small(bidirectional=False)).double()
     stores, labels = open_embeddings(cache, ("face_a", "face_b")), open_labels(cache, "labels")
-    dataset = SequenceDataset(join(stores, labels, "val", "hold")[0], standardizer)
+    dataset = SequenceDataset(join(stores, labels, "val", small())[0], standardizer)
     dataset._features = dataset._features.double()
     whole = predict_sequences(network, dataset, CPU)
     monkeypatch.setattr(inference, "_MAX_FRAMES", 7)
