@@ -100,7 +100,7 @@ def write_folds(
         k=k,
         same=same,
         labels=LabelsOfFolds(name=labels.name, fingerprint=labels.fingerprint),
-        folds=[official_videos(labels.table), *_resplit(labels, k, seed, same)],
+        folds=[official_videos(labels.table), *resplit(labels.table, k, seed, same)],
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     write_json_atomic(path, folds.model_dump())
@@ -121,8 +121,12 @@ def dealt_rows(table: LabelTable) -> NDArray[np.bool_]:
     return whole_roles(table).rows(table, "train")
 
 
-def _resplit(labels: LabelStore, k: int, seed: int, same: str | None) -> list[FoldVideos]:
-    table = labels.table
+def resplit(table: LabelTable, k: int, seed: int, same: str | None = None) -> list[FoldVideos]:
+    """Return folds 1 to k, as `write_folds` says.
+
+    Raises:
+        UsageError: there are fewer recordings than `k`, or `same` cannot be used.
+    """
     is_dealt = dealt_rows(table)
     places = np.unique(table.row_video[is_dealt])
     videos = [table.videos[place] for place in places]
@@ -130,8 +134,8 @@ def _resplit(labels: LabelStore, k: int, seed: int, same: str | None) -> list[Fo
     names = sorted(set(recording.values()))
     if k < 2 or len(names) < k:
         message = (
-            f"--k needs at least 2 validation sets and a recording for each, but k is {k} and "
-            f"{labels.path} has {len(names)} recordings in train and val; give another --k"
+            f"--k needs at least 2 validation sets and a recording for each, but k is {k} and the "
+            f"labels have {len(names)} recordings in train and val; give another --k"
         )
         raise UsageError(message)
     index = {name: place for place, name in enumerate(names)}
@@ -157,7 +161,7 @@ def read_folds(path: Path, labels: LabelStore) -> FoldFile:
             video, names one that is not there, or has a recording on both sides.
     """
     try:
-        text = path.read_text()
+        data = path.read_bytes()
     except OSError as error:
         message = (
             f"a fold above 0 needs the fold file {path}, but it cannot be read "
@@ -165,7 +169,7 @@ def read_folds(path: Path, labels: LabelStore) -> FoldFile:
         )
         raise TemporalError(message) from error
     try:
-        found = FoldFile.model_validate_json(text)
+        found = FoldFile.model_validate_json(data)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "the file"

@@ -4,8 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from abaw.core.tasks import TASKS
 from abaw.temporal.data.join import join
@@ -185,28 +183,3 @@ def test_frames_without_a_label_do_not_count_as_missing(tmp_path: Path):
     _, report = join([store], labels, "train", config())
     assert (report.n_labelled, report.n_labelled_missing) == (1, 0)
     check_missing(report, 0.0)
-
-
-def line_of(frames) -> Timeline:
-    return Timeline(
-        "v",
-        np.array(frames, np.int32),
-        (),
-        (),
-        np.empty((0, 0), bool),
-        {},
-        {},
-        np.empty(0, np.int32),
-    )
-
-
-@given(
-    st.lists(st.integers(1, 50), min_size=1, unique=True),
-    st.lists(st.integers(1, 60), min_size=1),
-)
-def test_nearest_is_nearest(frames, asked):
-    frames = np.array(sorted(frames))
-    found = frames[line_of(frames).nearest(np.array(asked, np.int32))]
-    np.testing.assert_array_equal(
-        np.abs(found - asked), np.abs(frames[None] - np.array(asked)[:, None]).min(axis=1)
-    )
