@@ -49,6 +49,13 @@ def test_few_recordings_are_dealt_as_well_as_can_be(seed):
     assert deviation(amounts, deal(amounts, 3, 0), 3) <= best * (1 + 1e-9)
 
 
+@pytest.mark.parametrize("k", [2, 3])
+def test_no_set_is_empty_although_that_would_be_more_alike(k):
+    # The difference of one recording is the opposite of the other's: together they are perfect.
+    amounts = Quantities(np.array([[5.0], [-5.0], [0.0]])[:k], np.zeros(1), np.array([2]))
+    assert set(deal(amounts, k, 0)) == set(range(k))
+
+
 def test_a_perfect_deal_is_found():
     values = np.repeat([[1.0, 2.0], [2.0, 1.0]], 6, axis=0)
     amounts = Quantities(values / 9, np.ones(2), np.array([0, 1]))
