@@ -13,6 +13,7 @@ import click
 from . import __version__
 from .cli_cache import cache as cache_commands
 from .cli_common import ANY, FILE, FOLDER, HELP, Group, cache_option, quiet_option, set_option
+from .cli_folds import folds as folds_command
 
 
 @click.group(cls=Group, context_settings=HELP)
@@ -30,6 +31,7 @@ def main() -> None:
 
 
 main.add_command(cache_commands, "cache")
+main.add_command(folds_command, "folds")
 
 
 @main.command()
@@ -215,6 +217,7 @@ def labels(
 @click.argument("features", metavar="A+B")
 @click.option("--encoder", help="Temporal encoder, e.g. gru.")
 @click.option("--framework", help="Multi-task framework, e.g. se.")
+@click.option("--fold", metavar="K", help="0 is the official split; all: no validation.")
 @click.option("--seed", type=int, help="Seed of the model.")
 @click.option("--labels", help="Labels store: labels, or NAME for labels-NAME.")
 @click.option("--config", help="YAML file of settings, or a preset such as paper-gru.")

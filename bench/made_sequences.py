@@ -3,7 +3,7 @@
 import numpy as np
 
 from abaw.core.tasks import N_AUS, N_EXPRESSIONS
-from abaw.temporal.data.join import Timeline
+from abaw.temporal.data.timeline import Timeline
 from abaw.temporal.metrics import AffectRows, LabelMasks
 from abaw.temporal.score import RowLabels
 

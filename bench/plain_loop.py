@@ -18,8 +18,8 @@ from torch import nn
 
 from abaw.core.tasks import TASK_WIDTH, TASKS, Task
 from abaw.temporal.config import RunConfig
-from abaw.temporal.data.join import Timeline
 from abaw.temporal.data.standardize import fit_standardizer
+from abaw.temporal.data.timeline import Timeline
 from abaw.temporal.metrics import AffectRows, Scores, score_rows
 from abaw.temporal.score import RowLabels
 

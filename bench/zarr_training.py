@@ -90,7 +90,7 @@ def write_cache(cache: Path, suffix: str) -> None:
 def read(cache: Path, resident_bytes: int) -> SequenceDataset:
     """Return the training split, as `train` reads it."""
     stores, labels = open_embeddings(cache, CONFIG.features), open_labels(cache, CONFIG.labels)
-    lines, _ = join(stores, labels, "train", CONFIG.fill)
+    lines, _ = join(stores, labels, "train", CONFIG)
     maker = FeatureMaker(fit_standardizer(lines), CONFIG)
     return SequenceDataset(lines, maker, DEVICE, resident_bytes=resident_bytes)
 

@@ -12,8 +12,9 @@ from difflib import get_close_matches
 from .errors import AbawError, UsageError
 
 _EMBEDDING_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*\Z")
-_LABELS_NAME = re.compile(r"labels(-[A-Za-z0-9_-]+)?\Z")
+_SUFFIX = re.compile(r"(-[A-Za-z0-9_-]+)?\Z")
 RESERVED_PREFIX = "labels"
+FOLDS_PREFIX = "folds"
 
 
 class VideoIdError(AbawError):
@@ -79,11 +80,29 @@ def labels_store_name(name: str) -> str:
     >>> labels_store_name("labels"), labels_store_name("va6"), labels_store_name("labels-va6")
     ('labels', 'labels-va6', 'labels-va6')
     """
-    is_full = name.lower().startswith(RESERVED_PREFIX)
-    full = name if is_full else f"{RESERVED_PREFIX}-{name}"
-    if not _LABELS_NAME.match(full):
+    return _full_name(name, RESERVED_PREFIX, "a labels store")
+
+
+def folds_file_name(name: str) -> str:
+    """Return the name of the fold file, without `.json`, that a user calls `name`.
+
+    Raises:
+        UsageError: the name has other characters than letters, digits, `_` and `-`, or starts with
+            `folds` in another way.
+
+    >>> folds_file_name("folds"), folds_file_name("k10")
+    ('folds', 'folds-k10')
+    """
+    return _full_name(name, FOLDS_PREFIX, "a fold file")
+
+
+def _full_name(name: str, prefix: str, what: str) -> str:
+    """Return `prefix`, or `prefix-NAME`, of what a user calls by either or by NAME."""
+    is_full = name.lower().startswith(prefix)
+    full = name if is_full else f"{prefix}-{name}"
+    if not (full.startswith(prefix) and _SUFFIX.match(full, len(prefix))):
         message = (
-            f"a labels store is called labels, or labels-NAME with a NAME of letters, digits, '_' "
+            f"{what} is called {prefix}, or {prefix}-NAME with a NAME of letters, digits, '_' "
             f"and '-', but got {name!r}"
         )
         raise UsageError(message)

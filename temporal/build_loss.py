@@ -7,7 +7,7 @@ import torch
 
 from ..core.tasks import N_AUS, N_EXPRESSIONS, Task
 from .config import RunConfig
-from .data.join import Timeline
+from .data.timeline import Timeline
 from .losses import MultiTaskLoss
 
 

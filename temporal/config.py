@@ -8,7 +8,7 @@ import yaml
 from pydantic import ValidationError, model_validator
 
 from ..core.errors import UsageError
-from ..core.names import check_embedding_name, labels_store_name, near_misses
+from ..core.names import check_embedding_name, folds_file_name, labels_store_name, near_misses
 from ..core.tasks import Task
 from .settings.data import DataSettings
 from .settings.loss import LossSettings
@@ -129,6 +129,8 @@ def config_from_command(
     values["features"] = features.split("+")
     if "labels" in values:
         values["labels"] = labels_store_name(str(values["labels"]))
+    if "folds" in values:
+        values["folds"] = folds_file_name(str(values["folds"]))
     return RunConfig.from_dict(values, str(config) if config else "--set")
 
 

@@ -13,8 +13,8 @@ from ..core.tasks import Task
 from .config import RunConfig
 from .data.dataset import SequenceDataset
 from .data.features import FeatureMaker
-from .data.join import Timeline
 from .data.standardize import fit_standardizer
+from .data.timeline import Timeline
 from .inference import predict_sequences
 from .loop import TrainingLoop
 from .metrics import Scores

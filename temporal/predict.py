@@ -12,14 +12,16 @@ from .config import RunConfig
 from .constant import constant_predictions
 from .data.dataset import SequenceDataset
 from .data.features import FeatureMaker
-from .data.join import JoinReport, asked_frames, join
+from .data.join_report import JoinReport
 from .data.official_list import listed_rows, stored_list
+from .data.roles import official_roles
 from .errors import TemporalError
 from .inference import predict_sequences
 from .loop import cpu_threads
 from .predictions import table_form, write_predictions
 from .run_folder import check_encoder, load_model, open_embeddings, open_labels, read_run
 from .score import is_split, rows_of
+from .selection import Selection, select
 from .submission import SubmissionResult, check_place, write_submission
 
 Form = Literal["csv", "parquet", "submission"]
@@ -59,7 +61,7 @@ def predict(
 
     Args:
         run: folder of a finished run.
-        split: train, val or test.
+        split: train, val or test, of the run's fold.
         out: the file to write; a folder for a submission of a file for each video.
         cache: folder of the stores.
         list_path: a list in the form of the test list, in place of the labels store's.
@@ -90,11 +92,22 @@ def predict(
     if not is_split(split):
         message = f"a split is {', '.join(SPLITS)}, but got {split!r}"
         raise UsageError(message)
+    if split == "test" or list_path is not None:  # no matter which fold: it needs no fold file
+        selection = Selection(labels, config, official_roles(labels.table))
+    else:
+        selection = select(labels, config, cache)
+        selection.check_same(facts, run, cache)
     form = form or table_form(out)
     listed = None
     if list_path is not None:
         listed = listed_rows(list_path, labels.table, lambda video: _last_frame(stores, video))
-    asked = asked_frames(labels.table, split) if listed is None else listed.frames()
+    asked = selection.asked(split) if listed is None else listed.frames()
+    if not asked and split == "val" and config.fold == "all":
+        message = (
+            f"{run} was trained on train and val together (fold=all), so it has no val to "
+            f"predict; give --split test, or train"
+        )
+        raise UsageError(message)
     if not asked:
         message = f"{labels.path} must list frames of the split {split!r}, but lists none"
         raise TemporalError(message)
@@ -108,7 +121,7 @@ def predict(
     network, standardizer = load_model(run, config, facts["tasks"])
     device = resolve_device(config.device)
     # How many frames lack an embedding is reported, not refused: each listed one needs an answer.
-    lines, report = join(stores, labels, split, config.fill, asked)
+    lines, report = selection.join(stores, split, asked=asked, training=False)
     with cpu_threads(config.threads):
         maker = FeatureMaker(standardizer, config)
         resident = config.resident_gb * 2**30

@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..core.table import text_table
+from .config import RunConfig
 from .constant import constant_scores
 from .errors import TemporalError
 from .metrics import figure
 from .run_folder import open_labels, read_run
-from .score import rows_of
+from .selection import select
 
 _KEYS: Final = ("CCC_V", "CCC_A", "F1_EXPR", "F1_AU", "P_MTL")
 
@@ -20,7 +21,8 @@ def score_table(runs: Sequence[Path], cache: Path) -> str:
     Runs are named by their features where that tells them apart, else by their folders.
 
     Raises:
-        TemporalError: a folder holds no finished run, or runs were scored on different labels.
+        TemporalError: a folder holds no finished run, or runs were scored on different labels or
+            in different folds.
         CacheError: the labels store cannot be read.
     """
     facts = [read_run(run) for run in runs]
@@ -33,7 +35,17 @@ def score_table(runs: Sequence[Path], cache: Path) -> str:
                 f"{labels.fingerprint[:12]}; report them apart"
             )
             raise TemporalError(message)
-    constant = constant_scores(rows_of(labels.table, "train"), rows_of(labels.table, "val"))
+        if one["config"]["fold"] != facts[0]["config"]["fold"]:
+            message = (
+                f"runs in one table must be of one fold, but {runs[0]} is of "
+                f"{facts[0]['config']['fold']} and {run} of {one['config']['fold']}; report them "
+                f"apart"
+            )
+            raise TemporalError(message)
+    selection = select(labels, RunConfig.from_dict(facts[0]["config"], str(runs[0])), cache)
+    for run, one in zip(runs, facts, strict=True):
+        selection.check_same(one, run, cache)
+    constant = constant_scores(selection.rows("train"), selection.rows("val"))
     rows = [("constant", *_figures(constant.to_dict()))]
     for name, one in zip(_names(runs, facts), facts, strict=True):
         rows.append((name, *_figures(one["scores"])))

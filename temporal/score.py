@@ -9,6 +9,7 @@ import numpy as np
 from ..cache import SPLITS, LabelStore, LabelTable, Split, open_store
 from ..core.errors import UsageError
 from .data.annotations import read_annotations
+from .data.roles import FoldRoles, official_roles
 from .data.task_annotations import read_task_annotations
 from .data.task_folders import find_task_folder
 from .errors import PredictionError, TemporalError
@@ -62,8 +63,13 @@ def is_split(text: str) -> TypeGuard[Split]:
     return text in SPLITS
 
 
-def rows_of(table: LabelTable, split: str) -> RowLabels:
+def rows_of(table: LabelTable, split: str, roles: FoldRoles | None = None) -> RowLabels:
     """Return the annotated rows of one split, in file order.
+
+    Args:
+        table: the labels.
+        split: train, val or test.
+        roles: of the fold; by default the official split.
 
     Raises:
         UsageError: there is no such split.
@@ -71,7 +77,7 @@ def rows_of(table: LabelTable, split: str) -> RowLabels:
     if not is_split(split):
         message = f"a split is {', '.join(SPLITS)}, but got {split!r}"
         raise UsageError(message)
-    is_in = table.row_split == SPLITS.index(split)
+    is_in = (roles or official_roles(table)).rows(table, split)
     videos = [table.videos[index] for index in table.row_video[is_in]]
     return RowLabels(
         keys=list(zip(videos, table.row_frame[is_in].tolist(), strict=True)),

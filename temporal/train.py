@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from ..cache import EmbeddingStore, LabelStore
+from ..cache import EmbeddingStore
 from ..core.device import check_compiler, resolve_device
 from ..core.files import write_json_atomic
 from ..core.machine import cpu_name
@@ -15,7 +15,7 @@ from ..core.provenance import git_commit, now, package_versions
 from ..core.tasks import TASKS, Task
 from ..core.user_code import is_file
 from .config import RunConfig
-from .data.join import JoinReport, check_missing, join
+from .data.join_report import JoinReport, check_missing
 from .errors import TemporalError, cannot_compile
 from .fitting import Fitting, Splits
 from .loop import cpu_threads
@@ -36,7 +36,8 @@ from .run_folder import (
     open_embeddings,
     open_labels,
 )
-from .score import RowLabels, rows_of
+from .score import RowLabels
+from .selection import Selection, select
 
 
 def train(
@@ -61,7 +62,8 @@ def train(
 
     Raises:
         CacheError: a store is missing or not sound.
-        TemporalError: features and labels do not fit, or the loss is not finite.
+        TemporalError: the fold file is missing or of other labels, features and labels do not
+            fit, or the loss is not finite.
         UsageError: `run_dir` holds another run, or there is no such encoder, framework or device.
     """
     device = resolve_device(config.device)
@@ -73,7 +75,9 @@ def train(
     check_networks(config)  # refused before data are read
     stores = open_embeddings(cache, config.features)
     labels = open_labels(cache, config.labels)
-    data = describe_data(stores, labels) | {"encoder_code": encoder_identity(config)}
+    selection = select(labels, config, cache)
+    data = describe_data(stores, labels) | selection.facts()
+    data["encoder_code"] = encoder_identity(config)
     run_identity = identity(config, data)
     folder = run_dir or out / auto_name(config, run_identity)
     done = finished_run(folder, run_identity)
@@ -82,7 +86,7 @@ def train(
     precision = training_precision(config, device)
     if config.compile:
         check_compiler(device, cannot_compile)
-    splits, reports = _read_splits(config, stores, labels)
+    splits, reports = _read_splits(config, stores, selection)
     with cpu_threads(config.threads), torch.random.fork_rng(devices=_rng_devices(device)):
         torch.manual_seed(config.seed)
         fitting = Fitting(config, splits, folder, run_identity, device, precision)
@@ -121,12 +125,16 @@ def train(
 
 
 def _read_splits(
-    config: RunConfig, stores: list[EmbeddingStore], labels: LabelStore
+    config: RunConfig, stores: list[EmbeddingStore], selection: Selection
 ) -> tuple[Splits, list[JoinReport]]:
-    rows = rows_of(labels.table, "val")
-    train_lines, train_report = join(stores, labels, "train", config.fill)
-    val_lines, val_report = join(stores, labels, "val", config.fill)
-    for report in (train_report, val_report):
+    train_lines, train_report = selection.join(stores, "train")
+    reports = [train_report]
+    val_lines, val_rows = None, None
+    if selection.has_val:
+        val_lines, val_report = selection.join(stores, "val")
+        val_rows = selection.rows("val")
+        reports.append(val_report)
+    for report in reports:
         tqdm.write(report.text(), file=sys.stderr)
         check_missing(report, config.max_missing)
     trained = frozenset(
@@ -137,15 +145,15 @@ def _read_splits(
     if not trained:
         message = "training needs labelled frames, but the split has none; check the labels"
         raise TemporalError(message)
-    if not _can_choose(rows, trained):
+    if val_rows is not None and not _can_choose(val_rows, trained):
         message = (
             f"choosing a checkpoint needs validation labels of a trained task "
-            f"({', '.join(task for task in TASKS if task in trained)}), but {labels.path} has "
-            f"none among its {len(rows.keys)} validation rows; add a validation split"
+            f"({', '.join(task for task in TASKS if task in trained)}), but "
+            f"{selection.labels.path} has none among its {len(val_rows.keys)} validation rows; add "
+            f"a validation split"
         )
         raise TemporalError(message)
-    splits = Splits(train_lines, rows_of(labels.table, "train"), val_lines, rows, trained)
-    return splits, [train_report, val_report]
+    return Splits(train_lines, selection.rows("train"), val_lines, val_rows, trained), reports
 
 
 def _can_choose(rows: RowLabels, trained: frozenset[Task]) -> bool:

@@ -1,6 +1,5 @@
 """What is odd in a set of annotation files: counted, with examples, never repaired in silence."""
 
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -12,10 +11,9 @@ from ...cache import SPLITS, LabelTable
 from ...core.tasks import EXPRESSIONS
 from .crops import CropTrees
 from .published import Challenge, published_differences
+from .recordings import recording_of
 
 _SHOWN: Final = 5
-_SIDE = re.compile(r"_(?:left|right)\Z")
-"""Only at the end: it tells the two people of one recording apart."""
 
 _COUNTED: Final[dict[Challenge, tuple[str, ...]]] = {
     "mtl": ("va", "expression", "au"),
@@ -180,7 +178,7 @@ def _shared_recordings(table: LabelTable) -> list[str]:
     """Return the recordings of which one person is in one split and the other in another."""
     people: dict[str, dict[str, set[int]]] = {}
     for video, split in _splits_of(table):
-        people.setdefault(_SIDE.sub("", video), {}).setdefault(video, set()).add(split)
+        people.setdefault(recording_of(video), {}).setdefault(video, set()).add(split)
     return sorted(
         recording
         for recording, splits in people.items()

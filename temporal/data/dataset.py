@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ...core.tasks import TASKS, Task
 from ..losses import Labels
 from .features import FeatureMaker, features_of_all
-from .join import Timeline
+from .timeline import Timeline
 
 RESIDENT_BYTES = 4 << 30
 _SHARE_OF_FREE = 0.5

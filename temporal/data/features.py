@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..settings.data import DataSettings
-from .join import Timeline
 from .standardize import Standardizer
+from .timeline import Timeline
 
 
 class FeatureMaker:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import TemporalError
-from .join import ABSENT, Timeline
+from .timeline import ABSENT, Timeline
 
 LIMIT: Final = 10.0
 """Standardised values are clipped to +- this: one wild dimension cannot take a run over."""

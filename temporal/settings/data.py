@@ -27,7 +27,7 @@ class DataSettings(Settings):
     """0 is the official split; k the k-th of the fold file; `all` trains on train and validation
     split together, for all `epochs`, and keeps the last weights."""
     folds: str = "folds"
-    """Name of the fold file in the cache, made by `abaw folds`; for a fold above 0."""
+    """Name of the fold file in the cache, made by `abaw folds --name`; for a fold above 0."""
 
     fill: Fill = "hold"
     """What a frame without an embedding gets: the last one before it, 0 (the training mean), or it

@@ -17,7 +17,7 @@ from .made import config, write_cache
 def lines(tmp_path_factory: pytest.TempPathFactory):
     cache = write_cache(tmp_path_factory.mktemp("cache"))
     stores, labels = open_embeddings(cache, ("face_a", "face_b")), open_labels(cache, "labels")
-    return join(stores, labels, "train", "hold")[0]
+    return join(stores, labels, "train", config())[0]
 
 
 def maker_of(lines, **settings) -> FeatureMaker:

@@ -12,8 +12,8 @@ from abaw.core.tasks import N_AUS, TASKS
 from abaw.temporal.data.dataset import SequenceDataset
 from abaw.temporal.data.features import FeatureMaker
 from abaw.temporal.data.feeding import LaneFeed, WindowFeed, build_feed
-from abaw.temporal.data.join import Timeline
 from abaw.temporal.data.standardize import Standardizer
+from abaw.temporal.data.timeline import Timeline
 from abaw.temporal.errors import TemporalError
 
 from .made import config

@@ -4,20 +4,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from abaw.core.tasks import TASKS
-from abaw.temporal.data.join import (
-    ABSENT,
-    Timeline,
-    asked_frames,
-    check_missing,
-    join,
-)
+from abaw.temporal.data.join import join
+from abaw.temporal.data.join_report import check_missing
+from abaw.temporal.data.roles import asked_frames
+from abaw.temporal.data.timeline import ABSENT, Timeline
 from abaw.temporal.errors import TemporalError
 
-from .made import UNLABELLED, Row, annotate, write_label_store, write_store
+from .made import UNLABELLED, Row, annotate, config, write_label_store, write_store
 
 VALUES = annotate(np.array([[0.5, -0.5, 1.0, -1.0, 1.0, 0.0]]))[0]
 
@@ -44,7 +39,7 @@ def two(tmp_path: Path):
 
 def test_the_time_line_is_the_union_of_labels_and_embeddings(two):
     a, b, labels = two
-    (line,), _ = join([a, b], labels, "train", "hold")
+    (line,), _ = join([a, b], labels, "train", config())
     np.testing.assert_array_equal(line.frame, [1, 2, 3, 6, 7, 9, 12])
     np.testing.assert_array_equal(line.is_frame[0], [0, 1, 1, 1, 0, 1, 0])
     np.testing.assert_array_equal(line.is_frame[1], [0, 1, 0, 1, 1, 0, 0])
@@ -62,21 +57,21 @@ def held(line: Timeline, embedding: int) -> list[int]:
 
 def test_hold_gives_the_last_frame_seen_and_at_the_start_the_first(two):
     a, b, labels = two
-    (line,), _ = join([a, b], labels, "train", "hold")
+    (line,), _ = join([a, b], labels, "train", config())
     assert held(line, 0) == [2, 2, 3, 6, 6, 9, 9]
     assert held(line, 1) == [2, 2, 2, 6, 7, 7, 7]
 
 
 def test_zero_gives_nothing_where_there_is_no_crop(two):
     a, b, labels = two
-    (line,), _ = join([a, b], labels, "train", "zero")
+    (line,), _ = join([a, b], labels, "train", config(fill="zero"))
     assert held(line, 0) == [-1, 2, 3, 6, -1, 9, -1]
     assert held(line, 1) == [-1, 2, -1, 6, 7, -1, -1]
 
 
 def test_drop_takes_frames_off_the_time_line_and_the_nearest_answers_for_them(two):
     a, b, labels = two
-    (line,), _ = join([a, b], labels, "train", "drop")
+    (line,), _ = join([a, b], labels, "train", config(fill="drop"))
     np.testing.assert_array_equal(line.frame, [2, 6])
     np.testing.assert_array_equal(line.is_labelled["au"][:, 0], [False, True])
     np.testing.assert_array_equal(line.frame[line.nearest(line.asked)], [2, 2, 6, 6])
@@ -84,7 +79,7 @@ def test_drop_takes_frames_off_the_time_line_and_the_nearest_answers_for_them(tw
 
 def test_the_report_counts_what_is_not_on_both_sides(two):
     a, b, labels = two
-    _, report = join([a, b], labels, "train", "hold")
+    _, report = join([a, b], labels, "train", config())
     found = report.to_dict()
     assert found["n_listed"] == 5
     assert found["n_labelled"] == 5
@@ -104,24 +99,24 @@ def test_the_report_counts_what_is_not_on_both_sides(two):
 def test_a_listed_video_without_crops_is_left_out_of_training_only(two, tmp_path: Path):
     a, _, _ = two
     train, _ = join(
-        [a], write_label_store(tmp_path, train=rows("v", 2) + rows("w", 5)), "train", "hold"
+        [a], write_label_store(tmp_path, train=rows("v", 2) + rows("w", 5)), "train", config()
     )
     assert [line.video for line in train] == ["v"]
     labels = write_label_store(tmp_path, train=rows("v", 2), val=rows("x", 1) + rows("w", 5, 6))
-    val, _ = join([a], labels, "val", "hold")
+    val, _ = join([a], labels, "val", config())
     assert [line.video for line in val] == ["w", "x"]
     assert held(val[0], 0) == [ABSENT, ABSENT]
     for fill in ("zero", "drop"):
-        lines, _ = join([a], labels, "val", fill)
+        lines, _ = join([a], labels, "val", config(fill=fill))
         assert [len(line) for line in lines] == [2, 1]
 
 
 def test_labels_of_another_split_are_not_seen(tmp_path: Path):
     store = write_store(tmp_path / "a.h5", {"v": faces(1, 2, 3)})
     labels = write_label_store(tmp_path, train=rows("v", 1, 2), val=rows("v", 3))
-    (train,), _ = join([store], labels, "train", "hold")
+    (train,), _ = join([store], labels, "train", config())
     np.testing.assert_array_equal(train.is_labelled["expression"], [True, True, False])
-    (val,), _ = join([store], labels, "val", "hold")
+    (val,), _ = join([store], labels, "val", config())
     np.testing.assert_array_equal(val.is_labelled["expression"], [False, False, True])
     np.testing.assert_array_equal(val.asked, [3])
 
@@ -137,7 +132,7 @@ def test_values_stand_at_their_frames(tmp_path: Path):
     listed = [Row("v", f, v) for f, v in zip(frames, values, strict=True)]
     listed[1] = Row("v", 5, UNLABELLED)
     store = write_store(tmp_path / "a.h5", {"v": faces(2, 3, 4, 5)})
-    (line,), _ = join([store], write_label_store(tmp_path, train=listed), "train", "hold")
+    (line,), _ = join([store], write_label_store(tmp_path, train=listed), "train", config())
     np.testing.assert_array_equal(line.frame, [2, 3, 4, 5, 8])
     for task in TASKS:
         is_labelled = line.is_labelled[task].reshape(5, -1).all(axis=1)
@@ -151,7 +146,7 @@ def test_no_video_in_common_names_examples_of_both(tmp_path: Path):
     store = write_store(tmp_path / "a.h5", {f"film{n}": faces(1) for n in range(5)})
     labels = write_label_store(tmp_path, train=rows("clip1", 1) + rows("clip2", 1))
     with pytest.raises(TemporalError) as caught:
-        join([store], labels, "train", "hold")
+        join([store], labels, "train", config())
     message = str(caught.value)
     for words in (
         "embedding a",
@@ -170,7 +165,7 @@ def test_more_than_the_allowed_share_of_missing_frames_is_refused(
     frames = range(1, 21)
     store = write_store(tmp_path / "a.h5", {"v": faces(*frames[missing:])})
     labels = write_label_store(tmp_path, train=rows("v", *frames))
-    _, report = join([store], labels, "train", "hold")
+    _, report = join([store], labels, "train", config())
     check_missing(report, 0.11)
     if not is_refused:
         check_missing(report, 0.05)
@@ -185,31 +180,6 @@ def test_more_than_the_allowed_share_of_missing_frames_is_refused(
 def test_frames_without_a_label_do_not_count_as_missing(tmp_path: Path):
     store = write_store(tmp_path / "a.h5", {"v": faces(1)})
     labels = write_label_store(tmp_path, train=[*rows("v", 1), Row("v", 2), Row("v", 3)])
-    _, report = join([store], labels, "train", "hold")
+    _, report = join([store], labels, "train", config())
     assert (report.n_labelled, report.n_labelled_missing) == (1, 0)
     check_missing(report, 0.0)
-
-
-def line_of(frames) -> Timeline:
-    return Timeline(
-        "v",
-        np.array(frames, np.int32),
-        (),
-        (),
-        np.empty((0, 0), bool),
-        {},
-        {},
-        np.empty(0, np.int32),
-    )
-
-
-@given(
-    st.lists(st.integers(1, 50), min_size=1, unique=True),
-    st.lists(st.integers(1, 60), min_size=1),
-)
-def test_nearest_is_nearest(frames, asked):
-    frames = np.array(sorted(frames))
-    found = frames[line_of(frames).nearest(np.array(asked, np.int32))]
-    np.testing.assert_array_equal(
-        np.abs(found - asked), np.abs(frames[None] - np.array(asked)[:, None]).min(axis=1)
-    )

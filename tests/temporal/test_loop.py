@@ -32,7 +32,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def make_loop(cache: Path, **changes) -> TrainingLoop:
     run = config(**({"features": ("face_a",), "batch_size": 4} | changes))
     lines, _ = join(
-        open_embeddings(cache, run.features), open_labels(cache, "labels"), "train", "hold"
+        open_embeddings(cache, run.features), open_labels(cache, "labels"), "train", run
     )
     dataset = SequenceDataset(lines, FeatureMaker(fit_standardizer(lines), run))
     torch.manual_seed(0)

@@ -122,7 +122,7 @@ def test_predictions_do_not_depend_on_what_else_is_predicted(run: Path, cache: P
     maker = FeatureMaker(standardizer, settings)
     network = build_network(maker.n_features, settings)
     stores, labels = open_embeddings(cache, ("face_a", "face_b")), open_labels(cache, "labels")
-    lines, _ = join(stores, labels, "val", "hold")
+    lines, _ = join(stores, labels, "val", settings)
     together = predict_sequences(network, SequenceDataset(lines, maker), settings)
     start = 0
     for line in lines:
@@ -140,7 +140,7 @@ def test_a_network_of_one_direction_gives_the_same_in_pieces(run: Path, cache: P
     maker = FeatureMaker(standardizer, settings)
     network = build_network(maker.n_features, settings)
     stores, labels = open_embeddings(cache, ("face_a", "face_b")), open_labels(cache, "labels")
-    dataset = SequenceDataset(join(stores, labels, "val", "hold")[0], maker)
+    dataset = SequenceDataset(join(stores, labels, "val", settings)[0], maker)
     whole = predict_sequences(network, dataset, settings)
     monkeypatch.setattr(inference, "_STREAM_FRAMES", 7)
     pieces = predict_sequences(network, dataset, settings)
@@ -155,7 +155,7 @@ def test_a_frame_gets_the_mean_of_the_windows_that_hold_it(run: Path, cache: Pat
     maker = FeatureMaker(standardizer, settings)
     network = build_network(maker.n_features, settings).eval()
     stores, labels = open_embeddings(cache, ("face_a", "face_b")), open_labels(cache, "labels")
-    dataset = SequenceDataset(join(stores, labels, "val", "hold")[0], maker)
+    dataset = SequenceDataset(join(stores, labels, "val", settings)[0], maker)
     found = predict_sequences(network, dataset, settings)
     start = 0
     for number, line in enumerate(dataset.lines):

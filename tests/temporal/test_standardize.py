@@ -10,7 +10,7 @@ from abaw.temporal.data.join import join
 from abaw.temporal.data.standardize import LIMIT, fit_standardizer
 from abaw.temporal.errors import TemporalError
 
-from .made import Row, annotate, write_label_store, write_store
+from .made import Row, annotate, config, write_label_store, write_store
 
 VALUES = annotate(np.zeros((1, 6)))[0]
 
@@ -24,7 +24,7 @@ def lines_of(folder: Path, fill: str = "hold", split: str = "train", **stores):
             listed.setdefault(video, set()).update(int(frame) for frame in frames)
     rows = [Row(video, frame, VALUES) for video in listed for frame in sorted(listed[video])]
     labels = write_label_store(folder, **{split: rows})
-    return join(opened, labels, split, fill)[0]
+    return join(opened, labels, split, config(fill=fill))[0]
 
 
 def test_training_features_have_mean_0_and_deviation_1(tmp_path: Path):

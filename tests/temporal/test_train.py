@@ -152,9 +152,8 @@ def test_the_name_tells_features_encoder_framework_and_seed(run):
 
 def test_the_checkpoint_holds_the_standardisation(run, cache: Path):
     tensors = load_file(run.folder / "model.safetensors")
-    lines, _ = join(
-        open_embeddings(cache, ("face_a", "face_b")), open_labels(cache, "labels"), "train", "hold"
-    )
+    stores = open_embeddings(cache, ("face_a", "face_b"))
+    lines, _ = join(stores, open_labels(cache, "labels"), "train", config())
     standardizer = fit_standardizer(lines)
     np.testing.assert_array_equal(tensors["standardizer.mean"].numpy(), standardizer.mean)
     np.testing.assert_array_equal(tensors["standardizer.scale"].numpy(), standardizer.scale)

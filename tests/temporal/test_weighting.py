@@ -83,7 +83,7 @@ def test_a_learned_weight_does_not_drift_while_its_task_has_no_label():
 def lines(tmp_path_factory: pytest.TempPathFactory):
     cache: Path = write_cache(tmp_path_factory.mktemp("cache"))
     stores, labels = open_embeddings(cache, ("face_a",)), open_labels(cache, "labels")
-    return join(stores, labels, "train", "hold")[0]
+    return join(stores, labels, "train", config())[0]
 
 
 def test_class_weights_have_mean_1_over_the_training_frames(lines):
