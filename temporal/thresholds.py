@@ -22,8 +22,8 @@ def best_threshold(y_true: Array, probability: Array) -> tuple[float, float]:
         y_true: shape (N,), 0 or 1.
         probability: shape (N,), in [0, 1].
 
-    >>> best_threshold(np.array([0, 1, 0, 1]), np.array([0.1, 0.2, 0.3, 0.4]))
-    (0.15, 0.8)
+    >>> best_threshold(np.array([0, 1, 0, 1]), np.array([0.1, 0.25, 0.3, 0.4]))
+    (0.175, 0.8)
     """
     is_positive = np.asarray(y_true) > 0
     if not is_positive.any():

@@ -12,7 +12,14 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PARTS = ("core", "cache", "extract", "temporal", "sample")
-MODULES = ("__init__.py", "__main__.py", "cli.py", "cli_cache.py", "cli_common.py")
+MODULES = (
+    "__init__.py",
+    "__main__.py",
+    "cli.py",
+    "cli_cache.py",
+    "cli_common.py",
+    "cli_ensemble.py",
+)
 SHIPPED = ("pyproject.toml", "README.md", "LICENSE", *MODULES)
 
 

@@ -189,7 +189,7 @@ def test_runs_without_weight_are_not_needed(made: Made, tmp_path: Path):
         write_run(tmp_path / str(seed), table, made.labels, seed=seed)
         for seed, table in enumerate((wrong, good, noisy(made.truth, 0.01, seed=2)))
     ]
-    facts = ensemble(runs, tmp_path / "out", made.cache).facts
+    facts = ensemble(runs, tmp_path / "out", made.cache, EnsembleSettings("greedy")).facts
     assert set(facts["members"][0]["weights"].values()) == {0}
     loaded = load_ensemble(tmp_path / "out")
     assert [run.folder for run in loaded.runs] == [run.resolve() for run in runs[1:]]
