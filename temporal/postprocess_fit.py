@@ -176,6 +176,8 @@ def fit_each(
         PredictionError: a row has no prediction, or the table no probabilities.
     """
     order = places_of(table, rows.keys, "the predictions")
+    if kind == "none" and not tune_thresholds:
+        return [PostProcess() for _ in chosen]
     smoother = VideoSmoother(table.video, table.frame)
     found = [_Best() for _ in chosen]
     for task in (task for task in TASKS if task in table.tasks):

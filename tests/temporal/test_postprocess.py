@@ -222,6 +222,7 @@ def test_without_labels_or_probabilities():
     bare = replace(noisy(truth, 0.5), p_expression=None, p_au=None)
     with pytest.raises(PredictionError, match="expression needs probabilities"):
         fit(bare, truth)
+    assert fit(bare, truth, "none", tune_thresholds=False) == PostProcess()
     with pytest.raises(PredictionError, match="au needs probabilities"):
         PostProcess(threshold=LOW).apply(bare)
 
