@@ -1,19 +1,16 @@
 """Groups of recordings for cross-fitting: a recording is never fitted on and scored at once."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .data.recordings import recording_of
 from .errors import PredictionError
+from .prediction_table import concatenated
 from .predictions import PredictionTable
-from .table_rows import concatenated, rows_at
-
-Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -29,6 +26,16 @@ class Groups:
     def others(self) -> list[NDArray[np.bool_]]:
         """Return, for each group, the annotated rows (R,) of all other groups."""
         return [self.of_key != group for group in range(self.n)]
+
+    def together(self, parts: Iterable[PredictionTable]) -> PredictionTable:
+        """Return N rows in their own order, each from the table of its group.
+
+        Args:
+            parts: one table of all N rows a group; only the group's own rows are taken from it.
+        """
+        rows = [np.flatnonzero(self.of_row == group) for group in range(self.n)]
+        own = [part.take(some) for part, some in zip(parts, rows, strict=True)]
+        return concatenated(own).take(np.argsort(np.concatenate(rows), kind="stable"))
 
 
 def recording_groups(
@@ -102,21 +109,3 @@ def _groups(
         np.fromiter((of_video[video] for video in videos), np.intp, len(videos)),
         np.fromiter((of_video[video] for video in key_videos), np.intp, len(key_videos)),
     )
-
-
-def assembled(
-    table: PredictionTable,
-    group: Array,
-    processes: Sequence[Callable[[PredictionTable], PredictionTable]],
-) -> PredictionTable:
-    """Return the table with the rows of each group processed by that group's own process.
-
-    Args:
-        table: N predictions.
-        group: shape (N,).
-        processes: one a group.
-    """
-    rows = [np.flatnonzero(group == place) for place in range(len(processes))]
-    parts = [process(rows_at(table, some)) for process, some in zip(processes, rows, strict=True)]
-    back = np.argsort(np.concatenate(rows), kind="stable")
-    return rows_at(concatenated(parts), back)

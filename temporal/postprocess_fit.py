@@ -13,13 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.tasks import N_AUS, TASKS, Task
-from .crossfit import assembled, groups_of_folds, recording_groups
+from .crossfit import Groups, groups_of_folds, recording_groups
 from .postprocess import PostProcess, smoothed_column
+from .prediction_places import places_of
+from .prediction_table import concatenated
 from .predictions import PredictionTable
 from .score import RowLabels, score_table
 from .settings.training import Smoothing, TrainingSettings
 from .smoothing import VideoSmoother
-from .table_rows import concatenated, places_of
 from .task_measure import counting_rows, task_measure
 from .thresholds import DEFAULT_THRESHOLD, best_threshold
 
@@ -93,15 +94,14 @@ def nested(
         PredictionError: a row has no prediction, or the table no probabilities.
         ValueError: there are fewer than 2 groups to be made.
     """
-    group = recording_groups(table.video, [video for video, _ in rows.keys], n_groups, seed)
-    if group.n < 2:
+    groups = recording_groups(table.video, [video for video, _ in rows.keys], n_groups, seed)
+    if groups.n < 2:
         reason = (
-            f"{group.n} recording with annotated rows: parameters cannot be fitted on others, so "
+            f"{groups.n} recording with annotated rows: parameters cannot be fitted on others, so "
             f"predictions are left as they are"
         )
         return CrossFitted(table, (), reason)
-    processes = fit_each(table, rows, group.others(), kind, tune_thresholds=tune_thresholds)
-    return CrossFitted(_processed(table, group.of_row, processes), tuple(processes))
+    return fit_on_others(table, rows, groups, kind, tune_thresholds=tune_thresholds)
 
 
 def fit_over_folds(
@@ -111,7 +111,7 @@ def fit_over_folds(
     *,
     tune_thresholds: bool = True,
 ) -> CrossFitted:
-    """Return the out-of-fold tables as one, each fold's processed by what others were fitted to.
+    """Return the out-of-fold tables as one, each processed by what was fitted on the others.
 
     `processes` are in the order of the folds' numbers, and so are the rows.
 
@@ -130,17 +130,28 @@ def fit_over_folds(
     if len(folds) < 2:
         reason = f"predictions of fold {folds[0]} only: there is no other to fit parameters on"
         return CrossFitted(table, (), reason)
-    group = groups_of_folds(
+    groups = groups_of_folds(
         {fold: tables[fold].video for fold in folds}, [video for video, _ in rows.keys]
     )
-    processes = fit_each(table, rows, group.others(), kind, tune_thresholds=tune_thresholds)
-    return CrossFitted(_processed(table, group.of_row, processes), tuple(processes))
+    return fit_on_others(table, rows, groups, kind, tune_thresholds=tune_thresholds)
 
 
-def _processed(
-    table: PredictionTable, group: Array, processes: Sequence[PostProcess]
-) -> PredictionTable:
-    return assembled(table, group, [process.apply for process in processes])
+def fit_on_others(
+    table: PredictionTable,
+    rows: RowLabels,
+    groups: Groups,
+    kind: Smoothing,
+    *,
+    tune_thresholds: bool,
+) -> CrossFitted:
+    """Return the table, each group's rows processed by what was fitted on all other groups.
+
+    Raises:
+        PredictionError: a row has no prediction, or the table no probabilities.
+    """
+    processes = fit_each(table, rows, groups.others(), kind, tune_thresholds=tune_thresholds)
+    parts = (process.apply(table) for process in processes)
+    return CrossFitted(groups.together(parts), tuple(processes))
 
 
 def postprocessed(
@@ -185,6 +196,8 @@ def fit_each(
         PredictionError: a row has no prediction, or the table no probabilities.
     """
     order = places_of(table, rows.keys, "the predictions")
+    if kind == "none" and not tune_thresholds:
+        return [PostProcess() for _ in chosen]
     smoother = VideoSmoother(table.video, table.frame)
     found = [_Best() for _ in chosen]
     for task in (task for task in TASKS if task in table.tasks):

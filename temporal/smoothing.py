@@ -6,6 +6,7 @@ them at the ends and beside gaps. For consecutive frames the box is the publishe
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -67,19 +68,17 @@ def smooth(values: Array, frame: Array, kind: Smoothing, width: int) -> NDArray[
         start = np.searchsorted(number, number - width, side="left")
         stop = np.searchsorted(number, number + width, side="right")
         smoothed = (_box if kind == "box" else _median)(columns, start, stop, width)
-    return smoothed.reshape(found.shape)
+    # The last digit must not leave the range of the values, so that a constant stays one.
+    return smoothed.clip(columns.min(axis=0), columns.max(axis=0)).reshape(found.shape)
 
 
 def _box(columns: Array, start: Rows, stop: Rows, width: int) -> Array:
     """Return the means of rows start to stop, by differences of running sums."""
-    # Sums of deviations stay small, so little is lost in their differences; the clip takes away
-    # the last digit by which a mean could still leave the range of what it is the mean of.
-    low, high = columns.min(axis=0), columns.max(axis=0)
-    middle = columns.mean(axis=0)
+    middle = columns.mean(axis=0)  # sums of deviations stay small: little is lost between them
     sums = np.zeros((len(columns) + 1, columns.shape[1]))
     np.cumsum(columns - middle, axis=0, out=sums[1:])
     means: Array = (sums[stop] - sums[start]) / (stop - start)[:, None] + middle
-    return means.clip(low, high)
+    return means
 
 
 def _gaussian(columns: Array, number: Array, width: int) -> Array:
@@ -139,10 +138,7 @@ class VideoSmoother:
         self._place[order] = np.cumsum(is_new) - 1
         self._frame = number[is_new]
         starts = np.flatnonzero(is_other_video[is_new])
-        self._videos = [
-            slice(start, stop)
-            for start, stop in zip(starts, [*starts[1:], len(self._unique)], strict=True)
-        ]
+        self._videos = [slice(*pair) for pair in pairwise([*starts, len(self._unique)])]
 
     def smooth(self, values: Array, kind: Smoothing, width: int) -> NDArray[np.float64]:
         """Return a column (N,) or columns (N, C) with each video smoothed by itself."""

@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 
 from ..core.tasks import Task
 from .metrics import au_f1, ccc_score, expression_f1
-from .predictions import PredictionTable
 from .score import RowLabels
 
 Array = NDArray[Any]
@@ -60,9 +59,3 @@ def task_measure(
     if task == "expression":
         return float(expression_f1(truth[some], predicted[some]).mean())
     return ccc_score(truth[some], predicted[some])
-
-
-def own_predictions(table: PredictionTable, task: Task) -> Array:
-    """Return what a table says of a task: values (N,), classes (N,), or AUs (N, 12)."""
-    predictions: Array = getattr(table, task)
-    return predictions

@@ -22,8 +22,8 @@ def best_threshold(y_true: Array, probability: Array) -> tuple[float, float]:
         y_true: shape (N,), 0 or 1.
         probability: shape (N,), in [0, 1].
 
-    >>> best_threshold(np.array([0, 1, 0, 1]), np.array([0.125, 0.25, 0.375, 0.5]))
-    (0.1875, 0.8)
+    >>> best_threshold(np.array([0, 1, 0, 1]), np.array([0.1, 0.25, 0.3, 0.4]))
+    (0.175, 0.8)
     """
     is_positive = np.asarray(y_true) > 0
     if not is_positive.any():
@@ -40,9 +40,7 @@ def best_threshold(y_true: Array, probability: Array) -> tuple[float, float]:
     best = float(f1.max())
     is_best = f1 == best
     high, low = high[is_best], low[is_best]
-    away = np.maximum(np.maximum(low - DEFAULT_THRESHOLD, DEFAULT_THRESHOLD - high), 0.0)
-    nearest = int(np.argmin(away))
-    holds_default = low[nearest] < DEFAULT_THRESHOLD <= high[nearest]
-    if holds_default:
+    if ((low < DEFAULT_THRESHOLD) & (high >= DEFAULT_THRESHOLD)).any():
         return DEFAULT_THRESHOLD, best
+    nearest = int(np.argmin(np.maximum(low - DEFAULT_THRESHOLD, DEFAULT_THRESHOLD - high)))
     return float((low[nearest] + high[nearest]) / 2), best

@@ -12,7 +12,15 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PARTS = ("core", "cache", "extract", "temporal", "sample")
-MODULES = ("__init__.py", "__main__.py", "cli.py", "cli_cache.py", "cli_common.py", "cli_folds.py")
+MODULES = (
+    "__init__.py",
+    "__main__.py",
+    "cli.py",
+    "cli_cache.py",
+    "cli_common.py",
+    "cli_ensemble.py",
+    "cli_folds.py",
+)
 SHIPPED = ("pyproject.toml", "README.md", "LICENSE", *MODULES)
 
 

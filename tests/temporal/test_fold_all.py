@@ -1,4 +1,4 @@
-"""Training on train and validation split together: all epochs, the last weights, nothing to score."""
+"""Training on train and validation split: all epochs, the last weights, nothing to score."""
 
 import json
 from pathlib import Path
