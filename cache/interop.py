@@ -1,7 +1,7 @@
 """Features that another program made, as a store."""
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -45,7 +45,20 @@ _OPEN: Final[Mapping[Layout, Open]] = {
         "parquet", ".parquet", ParquetFile, path, options
     ),
 }
-_TABLE_OPTIONS: Final = ("columns", "face_id", "frame_offset")
+_TABLE_OPTIONS: Final = frozenset({"columns", "face_id", "frame_offset"})
+_OPTIONS: Final[Mapping[Layout, Set[str]]] = {
+    "abaw4": {"labels"},
+    "npy": {"labels", "frame_offset"},
+    "csv": _TABLE_OPTIONS,
+    "parquet": _TABLE_OPTIONS,
+}
+_NO_USE: Final = {
+    "labels": "have frame numbers of their own",
+    "columns": "have no columns",
+    "face_id": "have no columns",
+    "frame_offset": "have no frame numbers",
+}
+"""Option -> what the files of a layout are like that has no use for it."""
 
 
 def import_features(
@@ -131,16 +144,11 @@ def _labels(cache: Path, name: str | None) -> LabelStore | None:
 
 def _check_options(layout: Layout, options: ImportOptions) -> None:
     """Refuse what the layout has no use for."""
-    given = [
-        item for item in (*_TABLE_OPTIONS, "labels") if getattr(options, item) not in ((), None)
-    ]
-    is_table = layout in {"csv", "parquet"}
-    wrong = [item for item in given if (item in _TABLE_OPTIONS) != is_table]
-    if wrong:
-        flag = "--" + wrong[0].replace("_", "-")
-        why = "have frame numbers of their own" if is_table else "have no columns"
-        message = f"{flag} is not for the layout {layout}, whose files {why}; leave it out"
-        raise UsageError(message)
+    for item, why in _NO_USE.items():
+        if item not in _OPTIONS[layout] and getattr(options, item) not in ((), None):
+            flag = "--" + item.replace("_", "-")
+            message = f"{flag} is not for the layout {layout}, whose files {why}; leave it out"
+            raise UsageError(message)
 
 
 def _check_columns(path: Path, spec: EmbeddingSpec) -> None:
@@ -205,8 +213,9 @@ def _import_all(
         summary.n_rows += len(found.embedding)
         if not len(found.embedding):
             summary.empty.append(video)
-    summary.absent = [video for video in writer.videos if video not in source.videos]
-    if len(summary.refused) == len(source.videos):
+    there = set(source.videos)
+    summary.absent = [video for video in writer.videos if video not in there]
+    if len(summary.refused) == len(there):
         summary.raise_for_videos()
     if summary.new or summary.changed:
         writer.compact()

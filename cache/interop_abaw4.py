@@ -24,6 +24,7 @@ from .interop_source import (
     check_dim,
     check_rows,
     finite_video,
+    first_readable,
     short_list,
 )
 from .label_table import SPLITS
@@ -64,8 +65,10 @@ class Abaw4Source:
                     f"are {short_list(list(file), 3) or 'none'}); name a file of features/"
                 )
                 raise InteropError(message)
-            first = self.videos[0]
-            self.dim = check_rows(file[f"{first}/feature"], f"{first}/feature of {source}")[1]
+            _, (_, self.dim) = first_readable(
+                self.videos,
+                lambda name: check_rows(self._dataset(file, name), f"{name}/feature of {source}"),
+            )
 
     def content_hash(self, video: str) -> int:
         """Return the hash of the dataset and of its frame numbers."""
@@ -94,6 +97,9 @@ class Abaw4Source:
 
     @contextmanager
     def _open(self) -> Iterator[h5py.File]:
+        if self._path.is_dir():
+            message = f"{self._path} must be a file features/<name>.h5, but is a folder; name one"
+            raise InteropError(message)
         try:
             with h5py.File(self._path, "r", locking=False) as file:
                 yield file

@@ -5,12 +5,13 @@ from array import array
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import Final, TextIO
 
 import numpy as np
 
 from ..core.names import check_video_id
 from .errors import InteropError
+from .interop_source import unreadable
 from .interop_table import BLOCK_ROWS, Block, column_name
 from .store import EmbeddingStore
 
@@ -58,8 +59,7 @@ class CsvFile:
     def _rows(self) -> Iterator[tuple[int, list[str]]]:
         """Yield (line number, fields) of the head and of every row, all of one width."""
         width = 0
-        # Spreadsheets write a mark before the first name; utf-8-sig takes it away.
-        with self.path.open(newline="", encoding="utf-8-sig") as stream:
+        with self._stream() as stream:
             reader = csv.reader(stream)
             try:
                 for row in reader:
@@ -73,12 +73,21 @@ class CsvFile:
                         )
                         raise InteropError(message)
                     yield reader.line_num, row
+            except OSError as error:
+                raise unreadable(self.path, error) from error
             except (csv.Error, UnicodeDecodeError) as error:
                 message = (
                     f"{self.path} must be comma-separated text in UTF-8, but after line "
                     f"{reader.line_num}: {error}; write it again"
                 )
                 raise InteropError(message) from error
+
+    def _stream(self) -> TextIO:
+        # Spreadsheets write a mark before the first name; utf-8-sig takes it away.
+        try:
+            return self.path.open(newline="", encoding="utf-8-sig")
+        except OSError as error:
+            raise unreadable(self.path, error) from error
 
     def _numbers(self, row: list[str], places: list[int], line: int) -> list[float]:
         """Return the numbers of a row that has gaps (NaN), or say which field is none."""

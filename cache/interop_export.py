@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -48,11 +49,22 @@ def export_features(
     if labels is not None and layout != "abaw4":
         message = f"--labels is for the layout abaw4, not for {layout}; leave it out"
         raise UsageError(message)
-    if out.is_file() or (out.is_dir() and any(out.iterdir())):
-        message = f"an export needs a folder of its own, but {out} is not empty; name another --out"
+    twice = [name for name, n in Counter(names).items() if n > 1]
+    if twice:
+        message = (
+            f"each embedding must be named once, but {twice[0]!r} is there {names.count(twice[0])} "
+            f"times; leave out the others"
+        )
+        raise UsageError(message)
+    if found := _what_is_there(out):
+        message = f"an export needs a folder of its own, but {out} is {found}; name another --out"
         raise StoreExistsError(message)
     stores = [_embeddings(cache, name) for name in names]
-    out.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        message = f"{out} must be a new folder, but cannot be made: {error.strerror}; name another"
+        raise CacheError(message) from error
     temporary = temporary_name(out)
     temporary.mkdir()
     try:
@@ -81,6 +93,15 @@ def _write(
         own.mkdir()
         _WRITE[layout](own, store)
     return [f"  {store.name}: {len(store)} videos, {store.n_frames:,} frames" for store in stores]
+
+
+def _what_is_there(out: Path) -> str:
+    """Return what keeps a folder from being made at `out`; nothing if it is new or empty."""
+    if out.is_symlink():
+        return "a link"
+    if out.is_dir():
+        return "not empty" if any(out.iterdir()) else ""
+    return "a file" if out.exists() else ""
 
 
 def _fsync_all(folder: Path) -> None:

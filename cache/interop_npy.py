@@ -18,11 +18,14 @@ from .interop_source import (
     ImportOptions,
     Layout,
     check_dim,
+    check_from_1,
     check_rising,
     check_rows,
     find_files,
     finite_video,
+    first_readable,
     hash_file,
+    unreadable,
 )
 from .schema import Array
 from .spec import Option
@@ -43,10 +46,12 @@ class NpySource:
     def __init__(self, source: Path, options: ImportOptions, numbers: FrameNumbers) -> None:
         self._files = find_files(source, (".npy", ".npz"))
         self._numbers = numbers
-        first = next(iter(self._files.values()))
-        key, self.dim = _key_and_dim(first)
+        self._offset = options.frame_offset
+        _, (key, self.dim) = first_readable(self._files.values(), _key_and_dim)
         self._key = key
         self.options: dict[str, Option] = {} if key == KEY else {"array": key}
+        if self._offset is not None:
+            self.options["frame_offset"] = self._offset
         self.notes: list[str] = []
 
     @property
@@ -79,8 +84,12 @@ class NpySource:
             n, dim = check_rows(rows, arrays.where(key))
             check_dim(dim, self.dim, str(path))
             if "frame" in arrays:
-                frame = arrays.column("frame", n, "iu").astype(np.int64)
+                frame = arrays.column("frame", n, "iu").astype(np.int64) + (self._offset or 0)
                 check_rising(frame, str(path))
+                check_from_1(int(frame[0]), self._offset, f"{path} has")
+            elif self._offset is not None:
+                message = f"{path} must have an array 'frame' for --frame-offset; leave that out"
+                raise InteropError(message)
             else:
                 frame = self._numbers.of(video, n)
             time = arrays.column("time", n, "fiu").astype(np.float64) if "time" in arrays else None
@@ -109,9 +118,17 @@ class _Arrays:
     def __init__(self, path: Path) -> None:
         self._path = path
         # Opened here: np.load leaves a file open that proves to be no whole archive.
-        self._stream = path.open("rb")
         try:
-            is_archive = self._stream.read(2) == b"PK"
+            self._stream = path.open("rb")
+        except OSError as error:
+            raise unreadable(path, error) from error
+        try:
+            begin = self._stream.read(6)
+            is_archive = begin.startswith(b"PK")
+            if not (is_archive or begin.startswith((b"\x93NUMPY", b"\x80"))):
+                # NumPy takes all else for Python objects, which begin with 0x80.
+                message = f"it begins with {begin!r}"
+                raise ValueError(message)
             self._stream.seek(0)
             # mmap_mode is for .npy only: nothing of a long video is read to learn its shape.
             loaded = (

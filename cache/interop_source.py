@@ -3,12 +3,13 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal, Protocol, get_args
+from typing import Any, Final, Literal, Protocol, TypeVar, get_args
 
 import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
+from ..core.errors import UsageError
 from ..core.names import check_video_id
 from .errors import InteropError
 from .labels import LabelStore
@@ -17,6 +18,9 @@ from .spec import EmbeddingSpec, Option, StoredDtype
 
 Layout = Literal["abaw4", "npy", "csv", "parquet"]
 LAYOUTS: Final[tuple[Layout, ...]] = get_args(Layout)
+
+SourceT = TypeVar("SourceT")
+FoundT = TypeVar("FoundT")
 
 _READ_BYTES: Final = 1 << 20
 
@@ -148,7 +152,8 @@ def find_files(source: Path, suffixes: Sequence[str]) -> dict[str, Path]:
         parts = path.relative_to(folder).parts
         if path.suffix.lower() not in suffixes or any(part.startswith(".") for part in parts):
             continue
-        if not path.is_file():
+        # A link that leads nowhere counts: it is a video that cannot be read.
+        if not path.is_file() and (path.exists() or not path.is_symlink()):
             continue
         inside = path.relative_to(folder)
         video = check_video_id(inside.with_suffix("").as_posix(), str(folder))
@@ -169,12 +174,49 @@ def find_files(source: Path, suffixes: Sequence[str]) -> dict[str, Path]:
 
 
 def hash_file(path: Path) -> "xxhash.xxh3_128":
-    """Return a running hash of a file's bytes."""
+    """Return a running hash of a file's bytes.
+
+    Raises:
+        InteropError: the system does not give them.
+    """
     digest = xxhash.xxh3_128()
-    with path.open("rb") as stream:
-        while block := stream.read(_READ_BYTES):
-            digest.update(block)
+    try:
+        with path.open("rb") as stream:
+            while block := stream.read(_READ_BYTES):
+                digest.update(block)
+    except OSError as error:
+        raise unreadable(path, error) from error
     return digest
+
+
+def unreadable(path: Path, error: OSError) -> InteropError:
+    """Return the error for a file that the system does not give."""
+    return InteropError(
+        f"{path} must be a readable file, but is not: {error.strerror}; copy it again or mend it"
+    )
+
+
+def first_readable(
+    sources: Iterable[SourceT], read: Callable[[SourceT], FoundT]
+) -> tuple[SourceT, FoundT]:
+    """Return the first source that can be read, and what `read` gives of it.
+
+    One damaged file must not keep the others out, whatever its name is.
+
+    Args:
+        sources: at least one.
+        read: raises InteropError if a source cannot be read.
+
+    Raises:
+        InteropError: none can be read; it is that of the first.
+    """
+    faults = []
+    for source in sources:
+        try:
+            return source, read(source)
+        except InteropError as error:
+            faults.append(error)
+    raise faults[0]
 
 
 def check_rows(array: Any, where: str) -> tuple[int, int]:  # noqa: ANN401 - of any library
@@ -240,6 +282,22 @@ def check_rising(frame: NDArray[np.int64], where: str) -> None:
     if len(frame) and not (frame[0] >= 0 and frame[-1] < 2**31):
         message = f"frame numbers of {where} must be in [0, 2**31), but are {frame[0]}..{frame[-1]}"
         raise InteropError(message)
+
+
+def check_from_1(first: int, offset: int | None, where: str) -> None:
+    """Raise UsageError if frame numbers count from 0 and nobody said what to do.
+
+    Args:
+        first: the least of them, after `offset`.
+        offset: what `--frame-offset` adds.
+        where: file and place of the first.
+    """
+    if offset is None and first == 0:
+        message = (
+            f"frame numbers count from 1, as labels do, but {where} frame 0; give --frame-offset 1 "
+            f"if the source counts from 0, or --frame-offset 0 to take its numbers as they are"
+        )
+        raise UsageError(message)
 
 
 def short_list(items: Iterable[str] | Mapping[str, str], most: int = 5) -> str:

@@ -16,9 +16,11 @@ from .interop_source import (
     ImportedVideo,
     ImportOptions,
     Layout,
+    check_from_1,
     check_rising,
     find_files,
     finite_video,
+    first_readable,
     hash_file,
     short_list,
 )
@@ -91,9 +93,10 @@ class TableSource:
         self._files = find_files(source, (suffix,))
         self._face_id, self._offset = options.face_id, options.frame_offset
         self._is_chosen = bool(options.columns)
-        first = self._open(next(iter(self._files.values())))
-        self._names = set(first.names)
-        self.columns, left_out = _choose(first, options.columns)
+        _, (names, self.columns, left_out) = first_readable(
+            self._files.values(), lambda path: self._columns(path, options.columns)
+        )
+        self._names = set(names)
         self.dim = len(self.columns)
         self.options: dict[str, Option] = {"columns": ",".join(self.columns)}
         if options.face_id is not None:
@@ -155,6 +158,13 @@ class TableSource:
                 raise InteropError(message)
         return file
 
+    def _columns(
+        self, path: Path, patterns: Sequence[str]
+    ) -> tuple[list[str], list[str], list[str]]:
+        """Return a file's columns, those that are features, and the others."""
+        file = self._open(path)
+        return file.names, *_choose(file, patterns)
+
     def _check_columns(self, file: TableFile) -> None:
         lacking = [name for name in self.columns if name not in file.names]
         own = set(file.names) - self._names - BOOKKEEPING
@@ -207,14 +217,9 @@ class TableSource:
                 f"{file.place_word} {place[row]} of {file.path} is {frame[row]:g}; mend it"
             )
             raise InteropError(message)
-        if self._offset is None and not moved.all():
-            row = int(np.flatnonzero(moved == 0)[0])
-            message = (
-                f"frame numbers count from 1, as labels do, but {file.place_word} {place[row]} of "
-                f"{file.path} is frame 0; give --frame-offset 1 if the source counts from 0, or "
-                f"--frame-offset 0 to take its numbers as they are"
-            )
-            raise UsageError(message)
+        row = int(np.argmin(moved))
+        where = f"{file.place_word} {place[row]} of {file.path} is"
+        check_from_1(int(moved[row]), self._offset, where)
         return moved.astype(np.int64)
 
     def _check_once(

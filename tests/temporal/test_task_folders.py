@@ -38,6 +38,14 @@ def test_every_name_of_a_task_folder_is_known(tmp_path: Path, task: str, name: s
     assert [video for video, _ in found.files["val"]] == ["other"]
 
 
+@pytest.mark.parametrize("name", ["EXPR_Classification_Challenge", "EXPR_Recognition_Challenge"])
+def test_both_names_of_the_expressions_are_known(tmp_path: Path, name: str):
+    """ABAW6 and 8 say Recognition; spelt out here, as the table cannot tell what it lacks."""
+    found = find_task_folder(write_task(tmp_path, "expr", name=name))
+    assert found is not None
+    assert found.task == "expr"
+
+
 @pytest.mark.parametrize("task", ["va", "expr", "au"])
 def test_a_folder_of_another_name_is_told_by_its_files(tmp_path: Path, task: str):
     table = read(write_task(tmp_path, task, name="mine"))
