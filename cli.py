@@ -265,6 +265,7 @@ def temporal_train(
     help="By default what the suffix of --out says, else csv.",
 )
 @click.option("--list", "list_path", type=FILE, help="Other test list than the labels store's.")
+@click.option("--raw", "is_raw", is_flag=True, help="Leave smoothing and fitted thresholds out.")
 @cache_option
 def temporal_predict(
     run: Path,
@@ -272,9 +273,10 @@ def temporal_predict(
     out: Path,
     form: Literal["csv", "parquet", "submission"] | None,
     list_path: Path | None,
+    is_raw: bool,
     cache: Path,
 ) -> None:
-    """Predict every frame that a split lists, with the best model of a run.
+    """Predict every frame that a split lists, with the best model of a run, or with an ensemble.
 
     A submission has the rows of the official list, in its order, in the form of the labels' own
     challenge: one file, or a folder with a file for each video where the list only names videos. A
@@ -289,7 +291,7 @@ def temporal_predict(
     """
     from .temporal.predict import predict
 
-    click.echo(predict(run, split, out, cache, list_path, form).text())
+    click.echo(predict(run, split, out, cache, list_path, form, is_raw=is_raw).text())
 
 
 @main.command()

@@ -55,11 +55,11 @@ class TrainingLoop:
         if config.compile:
             self._forward = compiled(network, cannot_compile, dynamic=None)
         self._optimizer = build_optimizer(network, self.loss, config)
-        self._parts = [list(network.parameters())]
+        learned = list(self.loss.parameters())
+        self._parts = [[*network.parameters(), *learned]]
         if config.clip_by == "part":
             self._parts = [list(part.parameters()) for part in network.parts()]
-        if learned := list(self.loss.parameters()):
-            self._parts.append(learned)
+            self._parts += [learned] if learned else []
         self._average = None if config.averaging == "none" else WeightAverage(network, config)
         self.epoch = 0
         """Epochs that are done."""

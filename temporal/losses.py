@@ -237,11 +237,3 @@ class MultiTaskLoss(nn.Module):
         """Return what is minimised, of `per_task`'s losses and the labels behind them."""
         total: torch.Tensor = self.weighting(losses, labels.is_labelled)
         return total
-
-    def has_labels(self, labels: Labels) -> torch.Tensor:
-        """Return a boolean () that is True if any trained task has a label in the batch.
-
-        A step on a batch without one must not be taken: its gradient is 0, but the optimiser's
-        momentum and weight decay would move the weights all the same.
-        """
-        return torch.stack([labels.is_labelled[task].any() for task in self.tasks]).any()

@@ -1,4 +1,4 @@
-"""Ensembles of runs: who is a member, what is written, and what it predicts."""
+"""Ensembles of runs: what is written, what it scores and what it predicts."""
 
 import json
 from dataclasses import replace
@@ -10,54 +10,24 @@ import pytest
 from click.testing import CliRunner
 
 from abaw.cli import main
-from abaw.core.errors import UsageError
 from abaw.core.tasks import TASKS
 from abaw.temporal.data.recordings import recording_of
 from abaw.temporal.ensemble import EnsembleSettings, ensemble
 from abaw.temporal.ensemble_file import is_ensemble, load_ensemble, mix
 from abaw.temporal.ensemble_members import read_members
-from abaw.temporal.errors import PredictionError, TemporalError
+from abaw.temporal.errors import TemporalError
 from abaw.temporal.mix_weights import Weighting
 from abaw.temporal.mixing import ExpressionMix
-from abaw.temporal.predictions import PredictionTable, read_predictions
-from abaw.temporal.score import rows_of, score_table
+from abaw.temporal.predictions import read_predictions
+from abaw.temporal.score import score_table
 from abaw.temporal.settings.training import Smoothing
 from abaw.temporal.train import train
 
 from .made import config, write_cache
 from .made_predictions import noisy, table_from, truth_of
-from .made_runs import edit_run, write_labels_of, write_run
+from .made_runs import VIDEOS, Made, assert_same, edit_run, write_labels_of, write_run
 
-VIDEOS = ("a", "a_left", "b", "c", "d", "e", "f")
 PLAIN = EnsembleSettings("equal", smoothing="none", tune_thresholds=False)
-COLUMNS = ("frame", "valence", "arousal", "expression", "au", "p_expression", "p_au")
-
-
-def assert_same(found: PredictionTable, expected: PredictionTable):
-    assert found.video == expected.video
-    for name in COLUMNS:
-        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name), err_msg=name)
-
-
-class Made:
-    """A cache with labels, and four runs: three with different faults, one that learnt nothing."""
-
-    def __init__(self, folder: Path):
-        self.cache = folder / "features"
-        self.truth = truth_of(videos=VIDEOS, n=80)
-        self.labels = write_labels_of(self.cache, self.truth)
-        rng = np.random.default_rng(7)
-        n = len(self.truth.keys)
-        noise = (rng.uniform(-1, 1, (n, 2)), rng.normal(size=(n, 8)), rng.normal(size=(n, 12)))
-        self.tables = [
-            *(noisy(self.truth, 0.5, seed, au_bias=-1) for seed in (1, 2, 3)),
-            table_from(self.truth.keys, *noise),
-        ]
-        self.runs = [
-            write_run(folder / "runs" / f"r{number}", table, self.labels, seed=number)
-            for number, table in enumerate(self.tables)
-        ]
-        self.rows = rows_of(self.labels.table, "val")
 
 
 @pytest.fixture(scope="module")
@@ -215,176 +185,6 @@ def test_an_ensemble_can_be_moved_with_its_runs_and_knows_them(made: Made, tmp_p
         load_ensemble(moved / "mixed")
 
 
-# Folds
-
-
-class Folded(Made):
-    """Two models, each with runs of the folds 0 (the official one), 1 and 2."""
-
-    def __init__(self, folder: Path):
-        self.cache = folder / "features"
-        self.truth = truth_of(videos=VIDEOS, n=60)
-        self.labels = write_labels_of(self.cache, self.truth, train=("a", "a_left", "b", "c", "d"))
-        self.tables = [noisy(self.truth, 0.5, seed, au_bias=-1) for seed in (1, 2)]
-        self.parts = {0: ("e", "f"), 1: ("a", "a_left", "b"), 2: ("c", "d")}
-        self.runs = [
-            write_run(
-                folder / f"m{seed}-{fold}",
-                table.take(np.flatnonzero(np.isin(table.video, videos))),
-                self.labels,
-                seed=seed,
-                fold=fold,
-                threads=fold + 1,  # how a run is carried out makes no other model
-            )
-            for seed, table in enumerate(self.tables)
-            for fold, videos in self.parts.items()
-        ]
-
-
-@pytest.fixture(scope="module")
-def folded(tmp_path_factory: pytest.TempPathFactory) -> Folded:
-    return Folded(tmp_path_factory.mktemp("folded"))
-
-
-def test_runs_that_differ_only_in_their_fold_are_one_member(folded: Folded, tmp_path: Path):
-    result = ensemble(folded.runs[::-1], tmp_path, folded.cache)
-    assert [member["name"] for member in result.facts["members"]] == [
-        "face gru se s1",
-        "face gru se s0",
-    ]
-    for member, table in zip(result.facts["members"], folded.tables[::-1], strict=True):
-        assert [run["fold"] for run in member["runs"]] == [0, 1, 2]
-        assert member["scores"]["N"]["EXPR"] == folded.truth.is_labelled.expression.sum()
-        whole = score_table(table, folded.truth, "").to_dict()
-        assert member["scores"]["P_MTL"] == pytest.approx(whole["P_MTL"], abs=1e-12)
-    assert result.facts["nested"]["over"] == "folds"
-    assert "2 of 3 folds" in result.text()
-    assert len(load_ensemble(tmp_path).runs) == 6
-
-
-def test_predictions_of_a_fold_are_processed_by_what_the_others_taught(
-    folded: Folded, tmp_path: Path
-):
-    ensemble(folded.runs, tmp_path, folded.cache, EnsembleSettings("fitted"))
-    found = read_predictions(tmp_path / "nested_predictions.csv")
-    # The same from the two other folds alone.
-    for fold, videos in folded.parts.items():
-        others = [run for run in folded.runs if not run.name.endswith(f"-{fold}")]
-        ensemble(others, tmp_path / str(fold), folded.cache, EnsembleSettings("fitted"))
-        loaded = load_ensemble(tmp_path / str(fold))
-        own = [
-            read_predictions(run / "val_predictions.csv")
-            for run in folded.runs
-            if run.name.endswith(f"-{fold}")
-        ]
-        expected = mix([table for table in own for _ in range(2)], loaded)
-        rows = np.flatnonzero(np.isin(found.video, videos))
-        assert_same(found.take(rows), expected)
-
-
-def test_runs_of_one_member_count_the_same(folded: Folded, tmp_path: Path):
-    ensemble(folded.runs[:3], tmp_path, folded.cache, PLAIN)
-    tables = [noisy(folded.truth, 0.5, seed) for seed in (4, 5, 6)]
-    found = mix(tables, load_ensemble(tmp_path))
-    np.testing.assert_allclose(
-        found.p_au, np.mean([table.p_au for table in tables], axis=0), atol=1e-6
-    )
-
-
-def test_members_without_a_fold_are_refused(folded: Folded, tmp_path: Path):
-    with pytest.raises(TemporalError, match=r"m0-0 has folds 0, 1, 2 and .*m1-0 fold 0; train"):
-        ensemble(folded.runs[:4], tmp_path, folded.cache)
-
-
-# What cannot be
-
-
-def test_the_same_run_twice_is_refused(made: Made, tmp_path: Path):
-    again = write_run(tmp_path / "again", made.tables[0], made.labels, seed=0, threads=3)
-    with pytest.raises(UsageError, match=r"r0 and .*again are the same run .*fold 0"):
-        ensemble([made.runs[0], again], tmp_path / "out", made.cache)
-
-
-def test_a_run_on_all_data_is_refused(made: Made, tmp_path: Path):
-    whole = write_run(tmp_path / "whole", made.tables[0], made.labels, fold="all")
-    with pytest.raises(UsageError, match=r"whole was trained on all data .*give runs of a fold"):
-        ensemble([made.runs[0], whole], tmp_path / "out", made.cache)
-
-
-def test_runs_on_other_labels_are_refused(made: Made, tmp_path: Path):
-    other = write_labels_of(tmp_path / "other", truth_of(1, VIDEOS, n=80))
-    run = write_run(tmp_path / "run", made.tables[0], other)
-    with pytest.raises(TemporalError, match=r"scored on the same labels, but .*run was on"):
-        ensemble([*made.runs, run], tmp_path / "out", made.cache)
-
-
-def test_rows_that_differ_are_refused(made: Made, tmp_path: Path):
-    short = made.tables[0].take(np.arange(1, len(made.tables[0])))
-    run = write_run(tmp_path / "run", short, made.labels, seed=9)
-    with pytest.raises(PredictionError, match=r"same frames, but .* with 1 in only one of them"):
-        ensemble([made.runs[0], run], tmp_path / "out", made.cache)
-    with pytest.raises(PredictionError, match="lack 1 of 560"):
-        ensemble([run], tmp_path / "out", made.cache)
-
-
-def test_an_unfinished_run_is_refused(made: Made, tmp_path: Path):
-    with pytest.raises(TemporalError, match=r"must hold a finished run, but its run\.json"):
-        ensemble([made.runs[0], tmp_path], tmp_path / "out", made.cache)
-    run = write_run(tmp_path / "run", made.tables[0], made.labels)
-    (run / "val_predictions.csv").unlink()
-    with pytest.raises(PredictionError, match=r"val_predictions\.csv must be a readable"):
-        ensemble([run], tmp_path / "out", made.cache)
-    assert not (tmp_path / "out").exists()
-
-
-def test_a_folder_of_a_run_is_no_place_for_an_ensemble(made: Made):
-    with pytest.raises(UsageError, match="holds a run; give another --out"):
-        ensemble(made.runs, made.runs[0], made.cache)
-
-
-def test_no_run_at_all_is_refused(made: Made, tmp_path: Path):
-    with pytest.raises(UsageError, match="at least one run"):
-        ensemble([], tmp_path, made.cache)
-
-
-@pytest.mark.parametrize(
-    ("settings", "words"),
-    [
-        ({"weighting": "best"}, "weights of an ensemble must be equal, fitted, greedy"),
-        ({"expression": "max"}, "expression of an ensemble must be mean, vote, but got 'max'"),
-        ({"smoothing": "boxy"}, "smoothing of an ensemble must be none, box, gaussian, median"),
-        ({"n_groups": 1}, "n_groups of an ensemble must be at least 2, but got 1"),
-    ],
-)
-def test_settings_that_are_not_choices_are_refused(settings: dict, words: str):
-    with pytest.raises(UsageError, match=words):
-        EnsembleSettings(**settings)
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ({"format": "other"}, "must be an ensemble of format 1"),
-        ({"format_version": 2}, "must be an ensemble of format 1"),
-        ({"members": []}, "must hold members with weights and runs"),
-        ({"members": [{"weights": {"au": 1}}]}, "must hold members with weights and runs"),
-        ({"expression": "max"}, "must hold members with weights and runs"),
-        ({"postprocess": {}}, "must hold smoothing, a width of each task"),
-    ],
-)
-def test_a_broken_file_is_refused(made: Made, tmp_path: Path, change: dict, words: str):
-    ensemble(made.runs[:2], tmp_path, made.cache)
-    path = tmp_path / "ensemble.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | change))
-    with pytest.raises(TemporalError, match=words):
-        load_ensemble(tmp_path)
-
-
-def test_a_folder_without_an_ensemble_is_refused(made: Made):
-    with pytest.raises(TemporalError, match=r"r0 must hold an ensemble, but ensemble\.json"):
-        load_ensemble(made.runs[0])
-
-
 def test_one_recording_alone_has_the_equal_mean_as_its_nested_figure(tmp_path: Path):
     truth = truth_of(videos=("a", "a_left"), n=60)
     labels = write_labels_of(tmp_path / "c", truth)
@@ -412,9 +212,6 @@ def test_figures_of_tasks_that_are_not_predicted_are_left_out(made: Made, tmp_pa
         assert scores["per_expression"] == scores["per_au"] == {}
         assert scores["CCC_V"] > 0.3
     assert set(load_ensemble(tmp_path).weights) == affect
-
-
-# The command
 
 
 def test_the_command_prints_members_and_both_figures(made: Made, tmp_path: Path):

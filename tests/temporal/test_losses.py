@@ -297,11 +297,3 @@ def test_only_trained_tasks_take_part():
     assert list(losses) == ["valence", "au"]
     expected = 2 * losses["valence"] + losses["au"]
     assert float(loss.total(losses, labels).detach()) == pytest.approx(float(expected.detach()))
-
-
-def test_a_batch_without_any_label_says_so():
-    _, labels, _, _ = golden_batch()
-    loss = MultiTaskLoss({"au": 1.0}, ccc_share=0.5)
-    assert bool(loss.has_labels(labels))
-    labels.is_labelled["au"] = torch.zeros_like(labels.is_labelled["au"])
-    assert not bool(loss.has_labels(labels))

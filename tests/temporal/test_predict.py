@@ -60,7 +60,7 @@ def asked_of(cache: Path, split: str) -> list[tuple[str, int]]:
 def test_the_validation_split_gets_the_predictions_of_the_trainer(
     run: Path, cache: Path, tmp_path: Path
 ):
-    result = predict(run, "val", tmp_path / "val.csv", cache)
+    result = predict(run, "val", tmp_path / "val.csv", cache, is_raw=True)
     assert result.path.read_bytes() == (run / "val_predictions.csv").read_bytes()
     assert f"{result.n_frames} predictions" in result.text()
 
@@ -69,7 +69,7 @@ def test_the_validation_split_gets_the_predictions_of_the_trainer(
 def test_every_listed_frame_gets_one_row_with_or_without_a_crop(
     run: Path, cache: Path, tmp_path: Path, split: str
 ):
-    table = read_predictions(predict(run, split, tmp_path / "out.csv", cache).path)
+    table = read_predictions(predict(run, split, tmp_path / "out.csv", cache, is_raw=True).path)
     assert list(zip(table.video, table.frame.tolist(), strict=True)) == asked_of(cache, split)
     np.testing.assert_allclose(table.p_expression.sum(axis=1), 1, atol=1e-5)
     np.testing.assert_array_equal(table.expression, table.p_expression.argmax(axis=1))

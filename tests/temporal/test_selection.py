@@ -163,7 +163,7 @@ def test_a_run_of_a_fold_is_scored_on_its_validation_rows(run, cache: Path):
 
 
 def test_val_of_a_run_is_the_validation_set_of_its_fold(run, cache: Path, tmp_path: Path):
-    result = predict(run.folder, "val", tmp_path / "val.csv", cache)
+    result = predict(run.folder, "val", tmp_path / "val.csv", cache, is_raw=True)
     assert result.path.read_bytes() == (run.folder / "val_predictions.csv").read_bytes()
     assert result.report.text().startswith("val of fold 2: ")
 
