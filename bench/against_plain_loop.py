@@ -32,8 +32,8 @@ from abaw.temporal.score import score_table
 
 REPEATS = 5
 DIM = 768
-N_TRAIN, N_VAL, MEAN_FRAMES = 48, 12, 120
-LENGTHS_SEED = 5
+N_TRAIN, N_VAL, MEAN_FRAMES = 40, 8, 400
+LENGTHS_SEED = 8
 PADDING = (0.60, 0.66)
 LEAST_BARE = 0.9
 

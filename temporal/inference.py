@@ -12,7 +12,7 @@ from ..core.tasks import N_AUS, N_EXPRESSIONS, TASK_WIDTH, Task
 from .data.dataset import Plan, Segment, SequenceDataset
 from .data.segments import windows
 from .nets.frameworks import Framework
-from .nets.state import State
+from .nets.state import State, selected
 from .predictions import PredictionTable
 from .settings.training import TrainingSettings
 
@@ -26,7 +26,7 @@ Sums = dict[Task, torch.Tensor]
 """Task -> (N + 1, C) outputs of all frames of a dataset; the last row is that of padding."""
 
 
-@torch.inference_mode()
+@torch.no_grad()  # not inference mode, in which autocast casts weights anew for every operation
 def predict_sequences(
     network: Framework,
     dataset: SequenceDataset,
@@ -65,15 +65,18 @@ def _streamed(network: Framework, dataset: SequenceDataset, settings: TrainingSe
     order = np.argsort(-length, kind="stable")
     for group in _cut(order.tolist(), max(1, _BATCH_FRAMES // _STREAM_FRAMES)):
         state: State = None
+        lines = group
         for start in range(0, int(length[group[0]]), _STREAM_FRAMES):
-            # A video that has ended stays as a segment of no frames.
-            ends = [min(start + _STREAM_FRAMES, int(length[line])) for line in group]
+            # The longest come first, so those that have not ended are the first rows.
+            alive = [line for line in lines if length[line] > start]
+            if len(alive) < len(lines):
+                state = selected(state, torch.arange(len(alive), device=dataset.device))
+                lines = alive
             cuts = [
-                Segment(line, min(start, stop), stop)
-                for line, stop in zip(group, ends, strict=True)
+                Segment(line, start, min(start + _STREAM_FRAMES, int(length[line])))
+                for line in lines
             ]
-            plan = dataset.plan(cuts)
-            state = _add(network, dataset, plan, means, state)
+            state = _add(network, dataset, dataset.plan(cuts), means, state)
     return means
 
 
@@ -110,7 +113,10 @@ def _add(
 ) -> State:
     """Add the outputs of segments that share no frame to the sums, and return the state."""
     rows = plan.rows.flatten()
-    outputs, state = network(dataset.features(plan), plan.rows != dataset.padding, state)
+    is_frame = plan.rows != dataset.padding
+    if network.is_causal:  # what pads a video's end comes after all that is asked for
+        is_frame = torch.ones_like(is_frame)
+    outputs, state = network(dataset.features(plan), is_frame, state)
     for task, output in outputs.items():
         own = output.float().reshape(len(rows), -1)
         # Not `index_add_`: CUDA adds up in any order, and rows but the padding are there once.

@@ -138,8 +138,13 @@ class TrainingLoop:
             state = selected(state, plan.kept)
         if plan.is_start is not None:
             state = restarted(state, plan.is_start)
+        is_frame = batch.is_frame
+        if plan.is_start is not None:
+            # Only the last segment of a video is padded, and the state behind it is not used: to a
+            # network that looks back only, padding may as well be frames, which costs less.
+            is_frame = torch.ones_like(is_frame)
         with autocast(self.dataset.device, self.precision):
-            outputs, state = self._forward(batch.features, batch.is_frame, state, batch.labels)
+            outputs, state = self._forward(batch.features, is_frame, state, batch.labels)
         self._carried = detached(state)
         losses = self.loss.per_task(outputs, batch.labels)
         for task, loss in losses.items():

@@ -9,22 +9,17 @@ from .config import RunConfig
 
 _LEAST_WIDTH: Final = 256
 """Of hidden layers for which a processor's bf16 products gain more than the casts around them
-cost (`bench/temporal_precision.py`)."""
-_SLOW_IN_BF16: Final = ("lstm",)
-"""Encoders whose fp32 kernel is quicker on processors than the bf16 one."""
+cost."""
 
 
 def training_precision(config: RunConfig, device: torch.device) -> Precision:
     """Return the precision that a config names; `auto` is bf16 where that is quicker here.
 
     What the device is fast at is measured, see `resolve_precision`; on a processor small networks
-    and some encoders stay in fp32 all the same. float16 is never taken: its gradients would have
-    to be scaled.
+    stay in fp32 all the same. float16 is never taken: its gradients would have to be scaled.
     """
     if config.precision != "auto":
         return config.precision
-    if device.type == "cpu":
-        is_small = config.hidden_size < _LEAST_WIDTH
-        if is_small or config.encoder in _SLOW_IN_BF16:
-            return "fp32"
+    if device.type == "cpu" and config.hidden_size < _LEAST_WIDTH:
+        return "fp32"
     return "bf16" if resolve_precision("auto", device) == "bf16" else "fp32"

@@ -12,6 +12,7 @@ from ...core.registry import Registry
 from ...core.tasks import TASK_WIDTH, TASKS, Task
 from ..config import RunConfig
 from ..losses import Labels
+from .dropout import Dropout
 from .encoders import Encoder, find_encoder
 from .encoders.none import NoEncoder
 from .graph import TaskGraph
@@ -125,10 +126,10 @@ class Projection(nn.Sequential):
         layers: list[nn.Module] = []
         if config.projection:
             layers = [
-                nn.Dropout(config.input_dropout),
+                Dropout(config.input_dropout),
                 nn.Linear(n_features, config.projection),
                 nn.ReLU(),
-                nn.Dropout(config.dropout),
+                Dropout(config.dropout),
             ]
         super().__init__(*layers)
         self.n_outputs = config.projection or n_features

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from ...core.tasks import TASK_WIDTH, Task
+from .dropout import Dropout
 
 
 class TaskHead(nn.Module):
@@ -25,9 +26,9 @@ class TaskHead(nn.Module):
         self, n_inputs: int, hidden: Sequence[int], n_outputs: int, dropout: float
     ) -> None:
         super().__init__()
-        layers: list[nn.Module] = [nn.Dropout(dropout)]
+        layers: list[nn.Module] = [Dropout(dropout)]
         for width in hidden:
-            layers += [nn.Linear(n_inputs, width), nn.ReLU(), nn.Dropout(dropout)]
+            layers += [nn.Linear(n_inputs, width), nn.ReLU(), Dropout(dropout)]
             n_inputs = width
         self.n_hidden = n_inputs
         """Width of what `hidden` gives."""

@@ -158,17 +158,18 @@ def test_lanes_train_as_one_sequence_would_by_hand(cache: Path):
     loop.config = loop.config.model_copy(update={"learning_rate": 1e-30})
     network = copy.deepcopy(loop.network).eval()
     plans, steps = loop.feed.epoch(0), loop.steps()
-    whole = {}
-    for number, line in enumerate(loop.dataset.lines):
-        x = loop.dataset._maker.features(line, 0, len(line))[None]
-        is_frame = torch.ones(1, len(line), dtype=torch.bool)
-        _, whole[number] = network.encoder(network.projection(torch.from_numpy(x)), is_frame)
+    n_carried = 0
     for plan, _ in zip(plans, steps, strict=False):
         for row, segment in enumerate(plan.segments):
-            if segment.stop == len(loop.dataset.lines[segment.line]):
-                torch.testing.assert_close(
-                    loop._carried[row], whole[segment.line][0], rtol=0, atol=1e-5
-                )
+            line = loop.dataset.lines[segment.line]
+            if segment.stop == len(line):
+                continue  # what is behind a video's end is not used
+            x = torch.from_numpy(loop.dataset._maker.features(line, 0, segment.stop))[None]
+            is_frame = torch.ones(x.shape[:2], dtype=torch.bool)
+            _, state = network.encoder(network.projection(x), is_frame)
+            torch.testing.assert_close(loop._carried[row], state[0], rtol=0, atol=1e-5)
+            n_carried += 1
+    assert n_carried > 20
     assert loop._carried.grad_fn is None
 
 

@@ -7,8 +7,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from ...config import RunConfig
+from ..dropout import Dropout
 from ..state import State
 from .base import ENCODERS, Encoder
+from .gru_cpu import run_gru
 from .padding import lengths, may_be_padded, reordered, reversing
 
 Memory = tuple[torch.Tensor, ...]
@@ -39,7 +41,7 @@ class RecurrentEncoder(Encoder):
         self.backward_: nn.ModuleList | None = None
         if config.bidirectional:
             self.backward_ = nn.ModuleList(self.layer(size, width) for size in sizes)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     @staticmethod
     @abstractmethod
@@ -69,8 +71,8 @@ class RecurrentEncoder(Encoder):
             for number, (onward, back) in enumerate(zip(self.onward, self.backward_, strict=True)):
                 if number:
                     x = self.dropout(x)
-                y, _ = onward(x)  # (B, T, H / 2)
-                turned, _ = back(reordered(x, order))
+                y, _ = self.run(onward, x, None, None)  # (B, T, H / 2)
+                turned, _ = self.run(back, reordered(x, order), None, None)
                 x = torch.cat([y, reordered(turned, order)], dim=2)  # (B, T, H)
             return self.dropout(x), None
         is_padded = may_be_padded(is_frame, is_training=self.training)
@@ -103,10 +105,14 @@ class GruEncoder(RecurrentEncoder):
         self, layer: nn.Module, x: torch.Tensor, length: torch.Tensor | None, begin: Memory | None
     ) -> tuple[torch.Tensor, Memory]:
         """Return what a layer gives, and (its output at each row's last real frame,)."""
-        first = None if begin is None else begin[0][None].contiguous()  # (1, B, H)
-        y, last = layer(x, first)
+        assert isinstance(layer, nn.GRU)
+        is_quick = x.device.type == "cpu" and torch.is_grad_enabled()
+        if is_quick and not torch.compiler.is_compiling():
+            y = run_gru(layer, x, None if begin is None else begin[0])
+        else:
+            y, _ = layer(x, None if begin is None else begin[0][None].contiguous())
         if length is None:
-            return y, (last[0],)
+            return y, (y[:, -1],)
         return y, (_at_last(y, length, begin[0] if begin else None),)
 
 
@@ -128,7 +134,12 @@ class LstmEncoder(RecurrentEncoder):
         """Return what a layer gives, and (output, cell) after each row's last real frame."""
         assert isinstance(layer, nn.LSTM)
         first = None if begin is None else tuple(part[None].contiguous() for part in begin)
-        y, last = layer(x, first)
+        if x.device.type == "cpu":
+            # A processor has one kernel for a whole LSTM in fp32; in bf16 it goes step by step.
+            with torch.autocast("cpu", enabled=False):
+                y, last = layer(x.to(layer.all_weights[0][0].dtype), first)
+        else:
+            y, last = layer(x, first)
         if length is None:
             return y, (last[0][0], last[1][0])
         h, c = begin if begin is not None else (torch.zeros_like(y[:, 0]),) * 2  # (B, H)

@@ -9,6 +9,7 @@ from torch import nn
 
 from ....core.errors import UsageError
 from ...config import RunConfig
+from ..dropout import Dropout
 from ..state import State
 from .attention import View, attend, view_back, view_near, view_of_all
 from .base import ENCODERS, Encoder
@@ -180,7 +181,7 @@ class TransformerLayer(nn.Module):
         self.linear2 = nn.Linear(hidden, width)
         self.norm1 = nn.LayerNorm(width)
         self.norm2 = nn.LayerNorm(width)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         nn.init.xavier_uniform_(self.projection_in.weight)
         nn.init.zeros_(self.projection_in.bias)
         nn.init.zeros_(self.projection_out.bias)
