@@ -15,6 +15,7 @@ from .cli_cache import cache as cache_commands
 from .cli_common import ANY, FILE, FOLDER, HELP, Group, cache_option, quiet_option, set_option
 from .cli_ensemble import temporal_ensemble
 from .cli_folds import folds as folds_command
+from .cli_sweep import temporal_sweep
 
 
 @click.group(cls=Group, context_settings=HELP)
@@ -34,6 +35,7 @@ def main() -> None:
 main.add_command(cache_commands, "cache")
 main.add_command(folds_command, "folds")
 main.add_command(temporal_ensemble)
+main.add_command(temporal_sweep)
 
 
 @main.command()

@@ -2,7 +2,9 @@
 
 import json
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from tqdm import tqdm
@@ -67,22 +69,11 @@ def train(
         UsageError: `run_dir` holds another run, or there is no such encoder, framework or device.
     """
     device = resolve_device(config.device)
-    if is_file(config.encoder):  # so that the run predicts from any folder
-        path, _, name = config.encoder.rpartition(":")
-        config = config.model_copy(
-            update={"encoder": f"{Path(path).expanduser().resolve()}:{name}"}
-        )
-    check_networks(config)  # refused before data are read
-    stores = open_embeddings(cache, config.features)
-    labels = open_labels(cache, config.labels)
-    selection = select(labels, config, cache)
-    data = describe_data(stores, labels) | selection.facts()
-    data["encoder_code"] = encoder_identity(config)
-    run_identity = identity(config, data)
-    folder = run_dir or out / auto_name(config, run_identity)
-    done = finished_run(folder, run_identity)
-    if done is not None:
-        return done
+    begun = _begin(config, cache, run_dir, out)
+    if begun.done is not None:
+        return begun.done
+    config, stores, selection = begun.config, begun.stores, begun.selection
+    data, run_identity, folder = begun.data, begun.identity, begun.folder
     precision = training_precision(config, device)
     if config.compile:
         check_compiler(device, cannot_compile)
@@ -122,6 +113,47 @@ def train(
     }
     write_json_atomic(folder / RUN_FILE, facts)
     return RunResult(folder, json.loads(json.dumps(facts)))
+
+
+@dataclass(frozen=True)
+class _Begun:
+    """A run before its data are read."""
+
+    config: RunConfig
+    stores: list[EmbeddingStore]
+    selection: Selection
+    data: dict[str, Any]
+    identity: str
+    folder: Path
+    done: RunResult | None
+    """The same run, if it was done before."""
+
+
+def planned(config: RunConfig, cache: Path, out: Path) -> tuple[Path, bool]:
+    """Return the folder that `train` would use for a run, and whether the run is done.
+
+    Raises:
+        CacheError, TemporalError, UsageError: as `train` would, before it reads data.
+    """
+    begun = _begin(config, cache, None, out)
+    return begun.folder, begun.done is not None
+
+
+def _begin(config: RunConfig, cache: Path, run_dir: Path | None, out: Path) -> _Begun:
+    if is_file(config.encoder):  # so that the run predicts from any folder
+        text, _, name = config.encoder.rpartition(":")
+        path = Path(text).expanduser().resolve()
+        config = config.model_copy(update={"encoder": f"{path}:{name}"})
+    check_networks(config)  # refused before data are read
+    stores = open_embeddings(cache, config.features)
+    labels = open_labels(cache, config.labels)
+    selection = select(labels, config, cache)
+    data = describe_data(stores, labels) | selection.facts()
+    data["encoder_code"] = encoder_identity(config)
+    run_identity = identity(config, data)
+    folder = run_dir or out / auto_name(config, run_identity)
+    done = finished_run(folder, run_identity)
+    return _Begun(config, stores, selection, data, run_identity, folder, done)
 
 
 def _read_splits(

@@ -20,6 +20,7 @@ MODULES = (
     "cli_common.py",
     "cli_ensemble.py",
     "cli_folds.py",
+    "cli_sweep.py",
 )
 SHIPPED = ("pyproject.toml", "README.md", "LICENSE", *MODULES)
 

@@ -1,0 +1,149 @@
+"""What a sweep trains: every combination of the values that its settings take."""
+
+import itertools
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from ..core.errors import UsageError
+from ..core.names import near_misses
+from .config import RunConfig, read_settings
+
+GRID_KEYS: Final = ("config", "fixed", "grid")
+_NUMBERED: Final = ("fold", "seed", "data_seed")
+_RANGE: Final = re.compile(r"(\d+)-(\d+)\Z")
+
+
+@dataclass(frozen=True)
+class SweepSpec:
+    """Settings that all runs share, and those that are varied."""
+
+    fixed: dict[str, Any]
+    grid: dict[str, tuple[Any, ...]]
+    """Setting -> its values; runs are all combinations, the last setting changing first."""
+
+    def configs(self) -> list[RunConfig]:
+        """Return the config of each run, each once.
+
+        Raises:
+            UsageError: a combination is no config; the message says which.
+        """
+        found: dict[str, RunConfig] = {}
+        for values in itertools.product(*self.grid.values()):
+            chosen = dict(zip(self.grid, values, strict=True))
+            try:
+                config = RunConfig.from_dict({**self.fixed, **chosen}, "the sweep")
+            except UsageError as error:
+                what = ", ".join(f"{key}={value}" for key, value in chosen.items())
+                message = f"the run with {what} cannot be: {error}"
+                raise UsageError(message) from error
+            found.setdefault(config.model_dump_json(), config)
+        return list(found.values())
+
+
+def spec_from_file(path: Path) -> SweepSpec:
+    """Return the sweep of a YAML file: `config` (a preset or file), `fixed`, and `grid` of lists.
+
+    Raises:
+        UsageError: the file cannot be read, or holds something else.
+    """
+    values = read_settings(path)
+    for key in values:
+        if key not in GRID_KEYS:
+            message = f"{path} must hold {', '.join(GRID_KEYS)}, but holds {key!r}; " + near_misses(
+                key, GRID_KEYS
+            )
+            raise UsageError(message)
+    fixed, grid = values.get("fixed") or {}, values.get("grid") or {}
+    if not isinstance(fixed, dict) or not isinstance(grid, dict):
+        message = f"fixed and grid of {path} must be mappings of settings, but are not"
+        raise UsageError(message)
+    base = read_settings(str(values["config"])) if values.get("config") else {}
+    return spec_of({**base, **fixed}, grid)
+
+
+def spec_from_flags(
+    config: str | None, settings: Sequence[str], varied: Mapping[str, str | None]
+) -> SweepSpec:
+    """Return the sweep of a command's flags.
+
+    Args:
+        config: a preset or file that all runs begin with, if any.
+        settings: `key=value` texts; values joined by `|` are varied.
+        varied: setting -> values joined by commas; whole numbers may be a range, `0-2`.
+
+    Raises:
+        UsageError: a setting is unknown or has no value.
+    """
+    fixed = read_settings(config) if config else {}
+    grid: dict[str, Any] = {key: _listed(text) for key, text in varied.items() if text is not None}
+    for text in settings:
+        key, equals, value = text.partition("=")
+        if not equals:
+            message = f"--set takes key=value, or key=a|b to vary it, but got {text!r}"
+            raise UsageError(message)
+        if "|" in value:
+            grid[key.strip()] = value.split("|")
+        else:
+            fixed[key.strip()] = value.strip()
+    return spec_of(fixed, grid)
+
+
+def spec_of(fixed: Mapping[str, Any], grid: Mapping[str, Any]) -> SweepSpec:
+    """Return a sweep of checked names, with ranges written out.
+
+    Raises:
+        UsageError: a setting is unknown, without a value, or both fixed and varied.
+    """
+    for key in (*fixed, *grid):
+        if key not in RunConfig.model_fields:
+            message = f"a run has no setting {key!r}; {near_misses(key, RunConfig.model_fields)}"
+            raise UsageError(message)
+    whole: dict[str, tuple[Any, ...]] = {}
+    for key, values in grid.items():
+        items = values if isinstance(values, list | tuple) else [values]
+        spread = [value for item in items for value in _spread(key, item)]
+        whole[key] = tuple(dict.fromkeys(spread))
+        if not whole[key]:
+            message = f"{key} of a sweep must have a value, but has none"
+            raise UsageError(message)
+    if "features" not in fixed and "features" not in whole:
+        message = "a sweep needs features: --features A,B,A+B, or features under grid or fixed"
+        raise UsageError(message)
+    kept = {key: value for key, value in fixed.items() if key not in whole}
+    return SweepSpec(kept, whole)
+
+
+def _listed(text: str) -> list[str]:
+    """Return the values of a text; a comma inside a graph of tasks does not part them.
+
+    >>> _listed("se,sbe-hsf:valence>au,au>expression,single")
+    ['se', 'sbe-hsf:valence>au,au>expression', 'single']
+    """
+    found: list[str] = []
+    for part in text.split(","):
+        if found and ">" in part and ":" not in part:
+            found[-1] += f",{part}"
+        else:
+            found.append(part)
+    return found
+
+
+def _spread(key: str, item: Any) -> list[Any]:  # noqa: ANN401 - whatever YAML holds
+    """Return the values that an item stands for: of numbers, `0-2` is 0, 1 and 2."""
+    text = item.strip() if isinstance(item, str) else item
+    found = _RANGE.match(text) if isinstance(text, str) and key in _NUMBERED else None
+    if found is None:
+        return [] if text == "" else [tuple(text) if isinstance(text, list) else text]
+    return list(range(int(found[1]), int(found[2]) + 1))
+
+
+def write_spec(path: Path, spec: SweepSpec) -> None:
+    """Write a sweep as the YAML that `spec_from_file` reads."""
+    values = {"fixed": spec.fixed, "grid": {key: list(v) for key, v in spec.grid.items()}}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(yaml.safe_dump(values, sort_keys=False))
