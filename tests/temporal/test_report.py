@@ -1,10 +1,13 @@
 """Scores of runs as one table, under the constant predictor."""
 
 import json
+import statistics
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from abaw.cli import main
 from abaw.temporal.config import RunConfig
 from abaw.temporal.constant import constant_scores
 from abaw.temporal.errors import TemporalError
@@ -50,9 +53,47 @@ def test_embeddings_of_random_weights_are_named(runs, cache: Path):
     assert "random" not in score_table(runs[:1], cache).lower()
 
 
-def test_runs_on_the_same_features_go_by_their_folders(runs, cache: Path):
-    text = score_table([runs[0], runs[0]], cache)
-    assert text.count(runs[0].name) == 2
+def trained(cache: Path, out: Path, **changes) -> Path:
+    small = {"projection": 8, "hidden_size": 8, "head_hidden": (4,), "epochs": 1, "device": "cpu"}
+    config = RunConfig(**({"features": ("face_a",)} | small | changes))
+    return train(config, cache, out=out, progress=False).folder
+
+
+def test_runs_of_other_seeds_are_one_row_with_mean_and_deviation(runs, cache: Path, tmp_path: Path):
+    seeds = [runs[0], *(trained(cache, tmp_path, seed=seed) for seed in (1, 2))]
+    lines = score_table([*seeds, runs[1]], cache).splitlines()
+    assert lines[0].split() == ["runs", *KEYS]
+    values = [json.loads((run / "run.json").read_text())["scores"]["P_MTL"] for run in seeds]
+    assert lines[2].split()[:2] == ["face_a", "3"]
+    assert lines[2].endswith(f"{statistics.mean(values):.3f} ± {statistics.stdev(values):.3f}")
+    assert lines[3].split()[:2] == ["face_a+face_b", "1"]
+
+
+def test_runs_on_the_same_features_go_by_encoder_or_by_their_folders(
+    runs, cache: Path, tmp_path: Path
+):
+    other = trained(cache, tmp_path, encoder="lstm")
+    lines = score_table([runs[0], other], cache).splitlines()
+    assert lines[2].startswith("face_a gru se")
+    assert lines[3].startswith("face_a lstm se")
+    wide = trained(cache, tmp_path, hidden_size=16)
+    text = score_table([runs[0], wide], cache)
+    assert wide.name in text
+    assert runs[0].name in text
+
+
+def test_runs_of_several_folds_are_under_the_mean_constant(cache: Path, tmp_path: Path):
+    assert CliRunner().invoke(main, ["folds", "--k", "2", "--cache", str(cache)]).exit_code == 0
+    folds = [trained(cache, tmp_path, fold=fold) for fold in (1, 2)]
+    lines = score_table(folds, cache).splitlines()
+    assert lines[1].split()[0] == "constant"
+    assert lines[1].count("±") == len(KEYS)
+    assert lines[2].split()[:2] == ["face_a", "2"]
+
+
+def test_a_run_on_all_has_no_row(cache: Path, tmp_path: Path):
+    with pytest.raises(TemporalError, match=r"trained on all \(fold=all\); leave it out"):
+        score_table([trained(cache, tmp_path, fold="all")], cache)
 
 
 def test_runs_on_other_labels_are_refused(runs, cache: Path, tmp_path: Path):
