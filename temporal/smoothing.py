@@ -11,7 +11,6 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import median_filter
 
 from .settings.training import Smoothing
 
@@ -101,6 +100,8 @@ def _gaussian(columns: Array, number: Array, width: int) -> Array:
 
 def _median(columns: Array, start: Rows, stop: Rows, width: int) -> Array:
     """Return the medians of rows start to stop."""
+    from scipy.ndimage import median_filter  # not for the runs that smooth otherwise
+
     row = np.arange(len(columns))
     is_whole = (start == row - width) & (stop == row + width + 1)
     smoothed = np.empty_like(columns)
