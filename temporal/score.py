@@ -9,6 +9,7 @@ import numpy as np
 from ..cache import SPLITS, LabelStore, LabelTable, Split, open_store
 from ..core.errors import UsageError
 from .data.annotations import read_annotations
+from .data.folds import fold_roles, folds_path, read_folds
 from .data.roles import FoldRoles, official_roles
 from .data.task_annotations import read_task_annotations
 from .data.task_folders import find_task_folder
@@ -27,7 +28,9 @@ class RowLabels:
     is_labelled: LabelMasks
 
 
-def score_file(predictions: Path, annotations: Path, split: str = "val") -> Scores:
+def score_file(
+    predictions: Path, annotations: Path, split: str = "val", fold: int = 0, folds: str = "folds"
+) -> Scores:
     """Return the official measure of a prediction file.
 
     Args:
@@ -35,14 +38,20 @@ def score_file(predictions: Path, annotations: Path, split: str = "val") -> Scor
             with a file for each video. Tasks that it does not predict have no score.
         annotations: a multi-task annotation file, the folder of one task, or a labels store.
         split: the split of a store or folder; an annotation file is scored whole.
+        fold: of a fold file beside a labels store; 0 is the official split.
+        folds: name of the fold file.
 
     Raises:
         PredictionError: the predictions cannot be read or lack an annotated row.
         AnnotationError, CacheError: the annotations cannot be read.
         TemporalError: the split has no rows, or the store holds features.
-        UsageError: there is no such split.
+        UsageError: there is no such split or fold.
     """
-    if annotations.is_file() and annotations.suffix not in {".h5", ".zarr"}:
+    is_table = annotations.is_file() and annotations.suffix not in {".h5", ".zarr"}
+    if fold and (is_table or find_task_folder(annotations) is not None):
+        message = f"a fold is one of a labels store, but {annotations} holds annotations"
+        raise UsageError(message)
+    if is_table:
         rows = rows_of(read_annotations({"val": annotations}), "val")
     elif (folder := find_task_folder(annotations)) is not None:
         rows = rows_of(read_task_annotations(folder, None), split)
@@ -51,11 +60,18 @@ def score_file(predictions: Path, annotations: Path, split: str = "val") -> Scor
             if not isinstance(store, LabelStore):
                 message = f"{annotations} must be annotations or a labels store, but holds features"
                 raise TemporalError(message)
-            rows = rows_of(store.table, split)
+            rows = rows_of(store.table, split, _roles(store, annotations.parent, fold, folds))
     if not rows.keys:
         message = f"{annotations} must have rows of the split {split!r}, but has none"
         raise TemporalError(message)
     return score_table(read_predictions(predictions), rows, str(predictions))
+
+
+def _roles(store: LabelStore, cache: Path, fold: int, name: str) -> FoldRoles | None:
+    if fold == 0:
+        return None
+    path = folds_path(cache, name)
+    return fold_roles(store, read_folds(path, store), fold, path)
 
 
 def is_split(text: str) -> TypeGuard[Split]:

@@ -21,6 +21,7 @@ MODULES = (
     "cli_ensemble.py",
     "cli_folds.py",
     "cli_sweep.py",
+    "cli_temporal.py",
 )
 SHIPPED = ("pyproject.toml", "README.md", "LICENSE", *MODULES)
 

@@ -13,12 +13,12 @@ from abaw.core.errors import UsageError
 from abaw.temporal.config import config_from_command
 from abaw.temporal.data.folds import write_folds
 from abaw.temporal.data.join import join
-from abaw.temporal.errors import TemporalError
+from abaw.temporal.errors import PredictionError, TemporalError
 from abaw.temporal.predict import predict
 from abaw.temporal.predictions import read_predictions
 from abaw.temporal.report import score_table as report_table
 from abaw.temporal.run_folder import open_embeddings, open_labels
-from abaw.temporal.score import rows_of, score_table
+from abaw.temporal.score import rows_of, score_file, score_table
 from abaw.temporal.selection import select
 from abaw.temporal.train import train
 
@@ -258,3 +258,13 @@ def test_what_cannot_be_dealt_is_refused_and_writes_nothing(
     assert result.exit_code == code
     assert words in result.output
     assert sorted(path.name for path in cache.iterdir()) == before
+
+
+def test_predictions_of_a_fold_are_scored_on_its_rows(run, cache: Path):
+    predictions = run.folder / "val_predictions.csv"
+    found = score_file(predictions, cache / "labels", "val", fold=2)
+    assert found.to_dict() == run.scores
+    with pytest.raises(PredictionError, match="must predict every annotated row"):
+        score_file(predictions, cache / "labels", "val")
+    with pytest.raises(UsageError, match="fold"):
+        score_file(predictions, cache / "labels", "val", fold=9)
