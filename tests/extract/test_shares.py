@@ -19,7 +19,7 @@ from abaw.cache import open_store
 from abaw.cache.lock import Owner
 from abaw.cli import main
 from abaw.core.errors import UsageError
-from abaw.extract import ExtractError, parse_devices, parse_shard, workers
+from abaw.extract import ExtractError, FramesError, parse_devices, parse_shard, workers
 from abaw.extract.frames import find_videos
 from abaw.extract.options import RunOptions, Shard
 from abaw.extract.shards import part_of, split
@@ -182,7 +182,7 @@ def test_two_processes_make_what_one_makes(tree: Path, tmp_path: Path):
 @pytest.mark.heavy
 def test_what_a_process_meets_is_told_by_the_parent(tree: Path, tmp_path: Path):
     (tree / "c" / "00009.png").write_bytes(b"x")
-    with pytest.raises(ExtractError, match=r"c.00009\.png is not"):
+    with pytest.raises(FramesError, match=r"c.00009\.png is not"):
         extract(tree, tmp_path / "c", device="auto", devices=("cpu", "cpu"), on_error="fail")
 
 
