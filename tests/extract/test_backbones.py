@@ -15,6 +15,8 @@ from abaw.extract.backbones.loading import LoadedBackbone, build_empty
 from abaw.extract.checkpoints import content_hash
 from abaw.extract.preprocess import Preprocessor
 
+pytestmark = pytest.mark.heavy
+
 SMALL = ("thumbnail", "denseface", "densenet121", "iresnet18", "mae_vit_small_patch16")
 QUICK = ("thumbnail", "denseface", "iresnet18")
 LARGE = ("iresnet200", "mae_vit_large_patch16", "mae_vit_huge_patch14")

@@ -13,6 +13,8 @@ from abaw.extract import EmbeddingRequest, WeightsError, load_backbone
 
 from .test_checkpoints import tensors_of
 
+pytestmark = pytest.mark.heavy
+
 COMMIT = "0" * 40
 
 

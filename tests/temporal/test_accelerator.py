@@ -11,6 +11,8 @@ from abaw.temporal.nets.state import detached, restarted
 
 from .nets import F, config, labels_of, real
 
+pytestmark = pytest.mark.heavy
+
 CHANGES = [
     pytest.param(
         {"encoder": encoder, "bidirectional": is_both, "layers": 2, "attention_context": context},

@@ -8,6 +8,8 @@ from abaw.temporal.nets.encoders.contract import EncoderContract
 
 from .nets import F, built, config, random, real, weighted
 
+pytestmark = pytest.mark.heavy
+
 
 def cases():
     found = []

@@ -27,6 +27,8 @@ from .made import config, write_cache
 from .made_predictions import noisy, table_from, truth_of
 from .made_runs import VIDEOS, Made, assert_same, edit_run, write_labels_of, write_run
 
+pytestmark = pytest.mark.heavy
+
 PLAIN = EnsembleSettings("equal", smoothing="none", tune_thresholds=False)
 
 
@@ -106,6 +108,7 @@ def test_no_label_of_a_recording_reaches_its_nested_predictions(tmp_path: Path, 
     assert (after.valence[rest] != before.valence[rest]).any()
 
 
+@pytest.mark.heavy
 def test_on_labels_that_are_noise_weights_gain_in_sample_and_not_nested(tmp_path: Path):
     gains = []
     for seed in range(6):

@@ -14,6 +14,8 @@ from abaw.temporal.errors import PredictionError, TemporalError
 from .made_predictions import truth_of
 from .made_runs import VIDEOS, Made, write_labels_of, write_run
 
+pytestmark = pytest.mark.heavy
+
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Made:

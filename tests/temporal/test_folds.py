@@ -46,6 +46,7 @@ names = st.builds(
 )
 
 
+@pytest.mark.heavy
 @settings(deadline=None, max_examples=60)
 @given(
     st.lists(names, min_size=2, max_size=20, unique=True),

@@ -14,6 +14,8 @@ from abaw.temporal.nets.frameworks import FRAMEWORKS
 
 from .nets import F, config, labels_of, linear, real, run
 
+pytestmark = pytest.mark.heavy
+
 
 @pytest.fixture(autouse=True)
 def _seeded():

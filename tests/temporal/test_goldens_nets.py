@@ -10,6 +10,8 @@ from abaw.temporal.nets.encoders.positions import sinusoidal
 from ..golden_recipe import entry_tensor, error, golden_input, load
 from .nets import config, real
 
+pytestmark = pytest.mark.heavy
+
 TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-9}
 HEADS = {
     "valence": "net_v_reg",

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from .made import config, write_cache
 
 UNUSED = (
@@ -22,6 +24,7 @@ UNUSED = (
 )
 
 
+@pytest.mark.heavy
 def test_a_run_loads_no_library_that_it_does_not_use(tmp_path: Path):
     cache = write_cache(tmp_path / "cache")
     code = (

@@ -173,6 +173,7 @@ def test_lanes_train_as_one_sequence_would_by_hand(cache: Path):
     assert loop._carried.grad_fn is None
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     "changes",
     [

@@ -19,6 +19,8 @@ from abaw.temporal.train import train
 
 from .made import config, write_cache
 
+pytestmark = pytest.mark.heavy
+
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:

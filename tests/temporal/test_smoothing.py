@@ -11,6 +11,8 @@ from abaw.temporal.smoothing import VideoSmoother, smooth
 
 from ..golden_recipe import load
 
+pytestmark = pytest.mark.heavy
+
 KINDS = ("box", "gaussian", "median")
 
 

@@ -32,6 +32,7 @@ def drawn(n: int, seed: int, width: int = 8) -> Quantities:
     return Quantities(values / values.sum(axis=0) * 3, np.ones(width), np.arange(width) % 6)
 
 
+@pytest.mark.heavy
 @settings(deadline=None, max_examples=30)
 @given(st.integers(2, 25), st.integers(2, 6), st.integers(0, 10**6))
 def test_every_set_has_a_recording_and_the_deal_repeats(n, k, seed):

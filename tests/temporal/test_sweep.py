@@ -212,6 +212,7 @@ def test_a_folder_without_a_sweep_has_nothing_to_go_on_with(cache: Path, tmp_pat
     assert "holds no sweep to go on with" in found.stderr
 
 
+@pytest.mark.heavy
 def test_the_plan_knows_what_is_done(cache: Path, tmp_path: Path):
     small = spec(seed="0,1")
     sweep(spec(seed="1"), cache, tmp_path, progress=False)

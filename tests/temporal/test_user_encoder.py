@@ -94,6 +94,7 @@ def write(folder: Path, code: str = CODE, name: str = "mine.py") -> Path:
     return folder / name
 
 
+@pytest.mark.heavy
 class TestTheDocumentedEncoder(EncoderContract):
     @pytest.fixture(autouse=True, params=[1, 3])
     def _saved(self, tmp_path: Path, request):
