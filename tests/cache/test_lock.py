@@ -17,6 +17,8 @@ from abaw.cache.lock import LOCK_NAME, Owner, compaction_lock
 
 from .crashing import CRASHED, Trigger, arm, in_child
 
+pytestmark = pytest.mark.heavy
+
 HOLD = """
 import sys, pathlib
 from abaw.cache.lock import compaction_lock

@@ -7,6 +7,8 @@ from abaw.temporal.nets.build import build_network
 
 from .nets import F, config, labels_of, linear, run
 
+pytestmark = pytest.mark.heavy
+
 
 @pytest.fixture(autouse=True)
 def _seeded():

@@ -13,6 +13,8 @@ from abaw.temporal.data.timeline import ABSENT
 
 from .made import UNLABELLED, Row, annotate, config, write_label_store, write_store
 
+pytestmark = pytest.mark.heavy
+
 VALUES = annotate(np.array([[0.5, -0.5, 1.0, -1.0, 1.0, 0.0]]))[0]
 OTHER = annotate(np.array([[-0.5, 0.5, -1.0, 1.0, -1.0, 0.0]]))[0]
 

@@ -27,6 +27,8 @@ from abaw.temporal.train import train
 
 from .made import Row, annotate, write_cache, write_label_store, write_store
 
+pytestmark = pytest.mark.heavy
+
 
 def small(**changes) -> RunConfig:
     settings = {
