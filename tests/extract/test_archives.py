@@ -17,7 +17,7 @@ from abaw.extract.frames import find_videos
 
 from .made import VIDEOS, assert_same, extract, write_tree
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.heavy, pytest.mark.usefixtures("one_thread")]
 
 KINDS = ("stored.zip", "deflated.zip", "plain.tar")
 

@@ -22,7 +22,7 @@ from .made import (
     write_tree,
 )
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.heavy, pytest.mark.usefixtures("one_thread")]
 
 
 def test_a_second_run_computes_nothing_and_leaves_the_file_alone(tree: Path, tmp_path: Path):

@@ -11,7 +11,7 @@ from abaw.extract import probe
 
 from .made import THUMBNAIL, extract, request, write_tree
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.heavy, pytest.mark.usefixtures("one_thread")]
 
 
 def dry(tree: Path | list[Path], cache: Path, *requests, **options) -> list[str]:
