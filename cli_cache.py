@@ -188,7 +188,7 @@ def du(cache: Path) -> None:
 @click.argument("source", type=ANY)
 @layout_option
 @click.option("--name", required=True, help="Name of the embedding.")
-@click.option("--labels", help="Labels store to take frame numbers from (abaw4, npy).")
+@click.option("--labels", help="Labels store whose frame numbers are taken (abaw4, npy).")
 @click.option("--columns", default="", metavar="PATTERNS", help="Features, like 'AU*_r,gaze_*'.")
 @click.option("--face-id", type=int, help="Take the rows of this face.")
 @click.option("--frame-offset", type=int, help="Add to frame numbers; 1 if they count from 0.")

@@ -6,7 +6,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import CacheError, FingerprintError
+from .errors import CacheError, FingerprintError, StoredTypeError
 from .object_path import AnyPath
 from .schema import HASH_MODULUS, Array
 from .spec import EmbeddingSpec
@@ -58,8 +58,8 @@ def to_stored(
     """Return the embeddings in the stored type, little-endian and contiguous.
 
     Raises:
-        CacheError: a number is not finite, or is beyond float16; the message names video, frame,
-            dimension and value.
+        CacheError: a number is not finite; the message names video, frame, dimension and value.
+        StoredTypeError: it is beyond the stored type.
     """
     with np.errstate(over="ignore"):
         stored = np.array(embedding, np.dtype(dtype).newbyteorder("<"), order="C")
@@ -79,7 +79,7 @@ def to_stored(
         f"{column} of frame {int(frame[row])} of video {video!r} is "
         f"{embedding[row, column]:g}; {do if dtype == 'float16' else 'scale them down'}"
     )
-    raise CacheError(message)
+    raise StoredTypeError(message)
 
 
 def _is_finite(stored: Array) -> bool:

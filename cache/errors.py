@@ -19,6 +19,10 @@ class FingerprintError(CacheError):
     """The store holds embeddings of another `EmbeddingSpec`; the message names the fields."""
 
 
+class StoredTypeError(CacheError):
+    """The type that was asked for does not hold the numbers, or loses too much of them."""
+
+
 class FormatVersionError(CacheError):
     """The store was written by a newer version of this package."""
 

@@ -1,7 +1,7 @@
 """Features that another program made, as a store."""
 
 import hashlib
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -12,7 +12,7 @@ from ..core.errors import UsageError
 from ..core.names import check_embedding_name
 from ..core.provenance import now, package_versions
 from .admission import check_same_spec
-from .errors import FingerprintError, InteropError
+from .errors import FingerprintError, InteropError, StoredTypeError
 from .interop_abaw4 import Abaw4Source
 from .interop_csv import CsvFile
 from .interop_npy import NpySource
@@ -24,12 +24,13 @@ from .interop_source import (
     ImportSource,
     Layout,
     import_spec,
+    open_labels,
     short_list,
 )
 from .interop_summary import ImportSummary
 from .interop_table import TableSource
-from .labels import LabelStore
-from .locate import backend_of, exists, store_path
+from .leftovers import remove_whole
+from .locate import backend_of, exists, find_local_store, store_path
 from .spec import EmbeddingSpec, StoredDtype
 from .store import EmbeddingStore, open_store
 from .versions import Failure
@@ -45,20 +46,15 @@ _OPEN: Final[Mapping[Layout, Open]] = {
         "parquet", ".parquet", ParquetFile, path, options
     ),
 }
-_TABLE_OPTIONS: Final = frozenset({"columns", "face_id", "frame_offset"})
-_OPTIONS: Final[Mapping[Layout, Set[str]]] = {
-    "abaw4": {"labels"},
-    "npy": {"labels", "frame_offset"},
-    "csv": _TABLE_OPTIONS,
-    "parquet": _TABLE_OPTIONS,
+_WITHOUT: Final[Mapping[str, Mapping[str, str]]] = {
+    "columns": {"abaw4": "have no columns", "npy": "have no columns"},
+    "face_id": {"abaw4": "have no columns", "npy": "have no columns"},
+    "frame_offset": {"abaw4": "have no frame numbers"},
+    "labels": dict.fromkeys(("csv", "parquet"), "have frame numbers of their own"),
 }
-_NO_USE: Final = {
-    "labels": "have frame numbers of their own",
-    "columns": "have no columns",
-    "face_id": "have no columns",
-    "frame_offset": "have no frame numbers",
-}
-"""Option -> what the files of a layout are like that has no use for it."""
+"""Option -> layouts that have no use for it, and why: "whose files ..."."""
+_MOST: Final = 2**31 - 1
+"""Largest frame number."""
 
 
 def import_features(
@@ -78,7 +74,8 @@ def import_features(
     """Bring the store `name` up to date with features in another layout.
 
     Videos that the store holds as the source has them are left alone. A video that cannot be read
-    is told in the summary, and the others are imported.
+    is told in the summary, and the others are imported. A new store that would refuse what an error
+    says to do is not left behind.
 
     Args:
         cache: folder of the stores.
@@ -95,15 +92,16 @@ def import_features(
         dtype: type of the stored numbers.
 
     Raises:
-        UsageError: an option that the layout has no use for; a name that is none.
+        UsageError: an option that the layout has no use for; a name that is none; frames that count
+            from 0.
         InteropError: nothing of the source can be read.
         FingerprintError: the store holds other features; the message names what differs.
-        CacheError: float16 does not hold the numbers, or loses too much of them.
+        StoredTypeError: float16 does not hold the numbers, or loses too much of them.
     """
     check_embedding_name(name)
     patterns = tuple(part.strip() for part in columns.split(",") if part.strip())
     options = ImportOptions(
-        labels=_labels(cache, labels),
+        labels=None if labels is None else open_labels(cache, labels),
         columns=patterns,
         face_id=face_id,
         frame_offset=frame_offset,
@@ -125,29 +123,33 @@ def import_features(
             summary.refused[video] = str(error)
     if not hashes:
         summary.raise_for_videos()
-    with StoreWriter.open(path, spec, _provenance(opened, source, options, hashes)) as writer:
-        _import_all(writer, opened, hashes, summary)
+    is_new = not exists(backend_of(path), path)
+    try:
+        with StoreWriter.open(path, spec, _provenance(opened, source, options, hashes)) as writer:
+            _import_all(writer, opened, hashes, summary)
+    except (UsageError, StoredTypeError):
+        if is_new and exists(backend_of(path), path):
+            remove_whole(*find_local_store(path))
+        raise
+    _note_empty(summary)
     if layout in {"abaw4", "npy"}:
         summary.notes += _number_notes(numbers, labels)
     return summary
 
 
-def _labels(cache: Path, name: str | None) -> LabelStore | None:
-    if name is None:
-        return None
-    found = open_store(cache / name)
-    if not isinstance(found, LabelStore):
-        message = f"--labels must name a labels store, but {found.path} holds embeddings"
-        raise UsageError(message)
-    return found
-
-
 def _check_options(layout: Layout, options: ImportOptions) -> None:
-    """Refuse what the layout has no use for."""
-    for item, why in _NO_USE.items():
-        if item not in _OPTIONS[layout] and getattr(options, item) not in ((), None):
-            flag = "--" + item.replace("_", "-")
-            message = f"{flag} is not for the layout {layout}, whose files {why}; leave it out"
+    """Refuse what the layout has no use for, and numbers that no frame or face has."""
+    for name, without in _WITHOUT.items():
+        if getattr(options, name) not in ((), None) and layout in without:
+            message = (
+                f"--{name.replace('_', '-')} is not for the layout {layout}, whose files "
+                f"{without[layout]}; leave it out"
+            )
+            raise UsageError(message)
+    for name in ("frame_offset", "face_id"):
+        value: int = getattr(options, name) or 0
+        if abs(value) > _MOST:
+            message = f"--{name.replace('_', '-')} must be within +-{_MOST}, but is beyond; mend it"
             raise UsageError(message)
 
 
@@ -217,8 +219,17 @@ def _import_all(
     summary.absent = [video for video in writer.videos if video not in there]
     if len(summary.refused) == len(there):
         summary.raise_for_videos()
-    if summary.new or summary.changed:
+    # An import that was killed has left parts.
+    if summary.new or summary.changed or backend_of(summary.path).list_parts(summary.path):
         writer.compact()
+
+
+def _note_empty(summary: ImportSummary) -> None:
+    """Name the videos, too, that were without features when they were imported."""
+    if not summary.unchanged:
+        return
+    with open_store(summary.path) as store:
+        summary.empty += [video for video in summary.unchanged if video not in store]
 
 
 def _add(writer: StoreWriter, video: str, version: int, content: int, found: ImportedVideo) -> None:

@@ -3,16 +3,16 @@
 import csv
 from array import array
 from collections.abc import Iterator, Sequence
+from io import TextIOWrapper
 from itertools import islice
 from pathlib import Path
-from typing import Final, TextIO
+from typing import Final
 
 import numpy as np
 
-from ..core.names import check_video_id
 from .errors import InteropError
-from .interop_source import unreadable
-from .interop_table import BLOCK_ROWS, Block, column_name
+from .interop_files import new_file, unreadable
+from .interop_table import BLOCK_ROWS, Block, column_name, no_rows, remedy
 from .store import EmbeddingStore
 
 _NUMERIC_ROWS: Final = 1_000
@@ -35,8 +35,12 @@ class CsvFile:
     def numeric(self) -> set[str]:
         """Return the columns whose first rows hold nothing but numbers and gaps."""
         numeric = set(range(len(self.names)))
+        has_rows = False
         for _, row in islice(self._rows(), 1, 1 + _NUMERIC_ROWS):
+            has_rows = True
             numeric -= {place for place in numeric if not _is_number(row[place])}
+        if not has_rows:
+            raise no_rows(self.path)
         return {self.names[place] for place in numeric}
 
     def blocks(self, columns: Sequence[str]) -> Iterator[Block]:
@@ -45,10 +49,14 @@ class CsvFile:
         # Arrays of numbers, so that of a long table no row stays as Python objects.
         values, lines = array("d"), array("q")
         for line, row in islice(self._rows(), 1, None):
+            fields = [row[place] for place in places]
             try:
-                values.extend([float(row[place]) for place in places])
+                numbers = list(map(float, fields))
             except ValueError:
-                values.extend(self._numbers(row, places, line))
+                numbers = self._numbers(row, places, line)
+            if "_" in "".join(fields):  # to Python, 1_0 is a number
+                numbers = self._numbers(row, places, line)
+            values.extend(numbers)
             lines.append(line)
             if len(lines) == BLOCK_ROWS:
                 yield _block(lines, values)
@@ -59,8 +67,14 @@ class CsvFile:
     def _rows(self) -> Iterator[tuple[int, list[str]]]:
         """Yield (line number, fields) of the head and of every row, all of one width."""
         width = 0
-        with self._stream() as stream:
-            reader = csv.reader(stream)
+        try:
+            # Spreadsheets write a mark before the first name; utf-8-sig takes it away.
+            stream = self.path.open(newline="", encoding="utf-8-sig")
+        except OSError as error:
+            raise unreadable(self.path, error) from error
+        with stream:
+            # Strict: a quote that is not closed would swallow the lines after it.
+            reader = csv.reader(stream, strict=True)
             try:
                 for row in reader:
                     if not row:
@@ -82,20 +96,13 @@ class CsvFile:
                 )
                 raise InteropError(message) from error
 
-    def _stream(self) -> TextIO:
-        # Spreadsheets write a mark before the first name; utf-8-sig takes it away.
-        try:
-            return self.path.open(newline="", encoding="utf-8-sig")
-        except OSError as error:
-            raise unreadable(self.path, error) from error
-
     def _numbers(self, row: list[str], places: list[int], line: int) -> list[float]:
         """Return the numbers of a row that has gaps (NaN), or say which field is none."""
         for place in places:
             if not _is_number(row[place]):
                 message = (
                     f"column {self.names[place]!r} must hold numbers, but line {line} of "
-                    f"{self.path} has {row[place]!r}; mend it, or leave the column out by --columns"
+                    f"{self.path} has {row[place]!r}; mend it, or {remedy(self.names[place])}"
                 )
                 raise InteropError(message)
         return [float(row[place]) if row[place].strip() else np.nan for place in places]
@@ -108,11 +115,9 @@ def write_csv(folder: Path, store: EmbeddingStore) -> None:
     """
     for video in store:
         record = store[video]
-        path = folder / f"{check_video_id(video)}.csv"
-        path.parent.mkdir(parents=True, exist_ok=True)
         head = ["frame", *(["timestamp"] if record.time is not None else [])]
         head += [f"{store.name}_{number}" for number in range(store.dim)]
-        with path.open("w", newline="", encoding="utf-8") as stream:
+        with TextIOWrapper(new_file(folder, video, ".csv"), "utf-8", newline="") as stream:
             writer = csv.writer(stream, lineterminator="\n")
             writer.writerow(head)
             for start in range(0, len(record), BLOCK_ROWS):
@@ -136,4 +141,4 @@ def _is_number(text: str) -> bool:
         float(text)
     except ValueError:
         return not text.strip()
-    return True
+    return "_" not in text

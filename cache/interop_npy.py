@@ -1,5 +1,6 @@
 """A folder of `.npy` or `.npz` files, one a video: read and written. No pickle is ever loaded."""
 
+import errno
 import tokenize
 import zipfile
 import zlib
@@ -10,26 +11,27 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.names import check_video_id
 from .errors import InteropError
+from .interop_files import find_files, hash_file, new_file, unreadable
 from .interop_source import (
     FrameNumbers,
     ImportedVideo,
     ImportOptions,
     Layout,
     check_dim,
-    check_from_1,
     check_rising,
     check_rows,
-    find_files,
     finite_video,
     first_readable,
-    hash_file,
-    unreadable,
+    refuse_frame_0,
 )
 from .schema import Array
 from .spec import Option
 from .store import EmbeddingStore, VideoRecord
+
+_NPY_MAGIC: Final = b"\x93NUMPY"
+_ZIP_MAGIC: Final = b"PK"
+_PICKLE_MAGIC: Final = b"\x80"
 
 KEY: Final = "embedding"
 """Name of the features in a .npz file; of one without it, the only 2-D array is taken."""
@@ -38,7 +40,8 @@ KEY: Final = "embedding"
 class NpySource:
     """Arrays (n, D) in files; see `ImportSource`.
 
-    A .npz file may have `frame` (n,), whole and rising, and `time` (n,), seconds.
+    A .npz file may have `frame` (n,), whole and rising, and `time` (n,), seconds. With a frame
+    offset all files must have `frame`.
     """
 
     layout: Layout = "npy"
@@ -47,9 +50,8 @@ class NpySource:
         self._files = find_files(source, (".npy", ".npz"))
         self._numbers = numbers
         self._offset = options.frame_offset
-        _, (key, self.dim) = first_readable(self._files.values(), _key_and_dim)
-        self._key = key
-        self.options: dict[str, Option] = {} if key == KEY else {"array": key}
+        self._key, self.dim = first_readable(self._files, lambda v: _key_and_dim(self._files[v]))
+        self.options: dict[str, Option] = {} if self._key == KEY else {"array": self._key}
         if self._offset is not None:
             self.options["frame_offset"] = self._offset
         self.notes: list[str] = []
@@ -66,7 +68,8 @@ class NpySource:
         with _Arrays(path) as arrays:
             if "frame" not in arrays:
                 key = arrays.features_key()
-                digest.update(self._numbers.of(video, len(arrays[key])).astype("<i8").tobytes())
+                n, _ = check_rows(arrays[key], arrays.where(key))
+                digest.update(self._numbers.of(video, n).astype("<i8").tobytes())
         return digest.intdigest()
 
     def read(self, video: str) -> ImportedVideo:
@@ -83,15 +86,7 @@ class NpySource:
             rows = arrays[key]
             n, dim = check_rows(rows, arrays.where(key))
             check_dim(dim, self.dim, str(path))
-            if "frame" in arrays:
-                frame = arrays.column("frame", n, "iu").astype(np.int64) + (self._offset or 0)
-                check_rising(frame, str(path))
-                check_from_1(int(frame[0]), self._offset, f"{path} has")
-            elif self._offset is not None:
-                message = f"{path} must have an array 'frame' for --frame-offset; leave that out"
-                raise InteropError(message)
-            else:
-                frame = self._numbers.of(video, n)
+            frame = self._frame(arrays, path, video, n)
             time = arrays.column("time", n, "fiu").astype(np.float64) if "time" in arrays else None
 
         def say(row: int, column: int, value: object) -> str:
@@ -99,17 +94,42 @@ class NpySource:
 
         return finite_video(frame, rows, time, say)
 
+    def _frame(self, arrays: "_Arrays", path: Path, video: str, n: int) -> NDArray[np.int64]:
+        """Return the frame numbers (n,) of a file, which count from 1."""
+        if "frame" not in arrays:
+            if self._offset is not None:
+                message = (
+                    f"{path} must have an array 'frame' for --frame-offset to be added to, but has "
+                    f"none; leave the option out, or add the array"
+                )
+                raise InteropError(message)
+            return self._numbers.of(video, n)
+        given = arrays.column("frame", n, "iu")
+        offset = self._offset or 0
+        low, high = int(given.min()), int(given.max())  # before int64, which wraps around
+        if low + offset < 0 or high + offset >= 2**31:
+            added = f" and --frame-offset adds {offset}" if offset else ""
+            message = (
+                f"frame numbers of {path} must be in [0, 2**31), but are {low}..{high}{added}; "
+                f"mend them"
+            )
+            raise InteropError(message)
+        frame = given.astype(np.int64) + offset
+        check_rising(frame, str(path))
+        if self._offset is None and frame[0] == 0:
+            refuse_frame_0(f"{path} has")
+        return frame
+
 
 def write_npy(folder: Path, store: EmbeddingStore) -> None:
     """Write `<video>.npz` with embedding, frame and, where there is one, time, of each video."""
     for video in store:
         record: VideoRecord = store[video]
-        path = folder / f"{check_video_id(video)}.npz"
-        path.parent.mkdir(parents=True, exist_ok=True)
         arrays: dict[str, Array] = {KEY: record.embedding, "frame": record.frame}
         if record.time is not None:
             arrays["time"] = record.time
-        np.savez(path, **arrays)  # type: ignore[arg-type]
+        with new_file(folder, video, ".npz") as stream:
+            np.savez(stream, **arrays)  # type: ignore[arg-type]
 
 
 class _Arrays:
@@ -123,17 +143,16 @@ class _Arrays:
         except OSError as error:
             raise unreadable(path, error) from error
         try:
-            begin = self._stream.read(6)
-            is_archive = begin.startswith(b"PK")
-            if not (is_archive or begin.startswith((b"\x93NUMPY", b"\x80"))):
-                # NumPy takes all else for Python objects, which begin with 0x80.
-                message = f"it begins with {begin!r}"
-                raise ValueError(message)
+            begins = self._stream.read(len(_NPY_MAGIC))
             self._stream.seek(0)
+            # NumPy takes for a pickle whatever begins in another way.
+            if begins and not begins.startswith((_NPY_MAGIC, _ZIP_MAGIC, _PICKLE_MAGIC)):
+                message = f"it begins with {begins!r}"
+                raise ValueError(message)
             # mmap_mode is for .npy only: nothing of a long video is read to learn its shape.
             loaded = (
                 np.load(self._stream, allow_pickle=False)
-                if is_archive
+                if begins.startswith(_ZIP_MAGIC)
                 else np.load(path, mmap_mode="r", allow_pickle=False)
             )
         except _DAMAGES as error:
@@ -190,6 +209,9 @@ class _Arrays:
         return array
 
     def _damaged(self, error: Exception) -> InteropError:
+        # Of an archive that is cut off, places before its begin are sought, which is EINVAL.
+        if isinstance(error, OSError) and error.errno not in {None, errno.EINVAL}:
+            return unreadable(self._path, error)
         if "pickle" in str(error).lower() or "Python objects" in str(error):
             return InteropError(
                 f"{self._path} holds Python objects, which are never loaded because they can run "

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from ..core.errors import UsageError
-from ..core.names import check_video_id
 from .errors import InteropError
-from .interop_table import BLOCK_ROWS, Block, column_name
+from .interop_files import new_file, unreadable
+from .interop_table import BLOCK_ROWS, Block, column_name, no_rows, remedy
 from .store import EmbeddingStore
 
 
@@ -23,13 +23,16 @@ class ParquetFile:
         self._arrow, self._parquet = _pyarrow()
         try:
             with path.open("rb") as stream:
-                self._schema = self._parquet.read_schema(stream)
+                head = self._parquet.read_metadata(stream)
+            self._schema, self._n_rows = head.schema.to_arrow_schema(), head.num_rows
         except (self._arrow.ArrowException, OSError, ValueError) as error:
             raise self._damaged(error) from error
         self.names = [column_name(text) for text in self._schema.names]
 
     def numeric(self) -> set[str]:
         """Return the columns that are of a type of numbers."""
+        if not self._n_rows:
+            raise no_rows(self.path)
         return {
             name
             for name, field in zip(self.names, self._schema, strict=True)
@@ -43,7 +46,7 @@ class ParquetFile:
             if not self._is_number(field.type):
                 message = (
                     f"column {name!r} of {self.path} must hold numbers, but holds {field.type}; "
-                    f"leave it out by --columns"
+                    f"{remedy(name)}"
                 )
                 raise InteropError(message)
         wanted = list(dict.fromkeys(field.name for field in fields))
@@ -65,6 +68,8 @@ class ParquetFile:
         return bool(types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind))
 
     def _damaged(self, error: Exception) -> InteropError:
+        if isinstance(error, OSError) and error.errno is not None:
+            return unreadable(self.path, error)
         return InteropError(
             f"{self.path} must be a whole Parquet file, but is not: {error}; copy it again"
         )
@@ -75,15 +80,14 @@ def write_parquet(folder: Path, store: EmbeddingStore) -> None:
     arrow, parquet = _pyarrow()
     for video in store:
         record = store[video]
-        path = folder / f"{check_video_id(video)}.parquet"
-        path.parent.mkdir(parents=True, exist_ok=True)
         columns = {"frame": arrow.array(record.frame)}
         if record.time is not None:
             columns["timestamp"] = arrow.array(record.time, mask=np.isnan(record.time))
         wide = record.embedding.astype(np.float32)
         for number in range(store.dim):
             columns[f"{store.name}_{number}"] = arrow.array(np.ascontiguousarray(wide[:, number]))
-        parquet.write_table(arrow.table(columns), path)
+        with new_file(folder, video, ".parquet") as stream:
+            parquet.write_table(arrow.table(columns), stream)
 
 
 def _pyarrow() -> tuple[Any, Any]:

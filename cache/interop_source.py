@@ -1,28 +1,25 @@
 """What an import reads from, whatever the layout: videos, their content, their rows."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol, TypeVar, get_args
 
 import numpy as np
-import xxhash
 from numpy.typing import NDArray
 
 from ..core.errors import UsageError
-from ..core.names import check_video_id
-from .errors import InteropError
+from ..core.names import labels_store_name
+from .errors import InteropError, StoreMissingError
 from .labels import LabelStore
 from .schema import Array
 from .spec import EmbeddingSpec, Option, StoredDtype
+from .store import open_store
 
 Layout = Literal["abaw4", "npy", "csv", "parquet"]
 LAYOUTS: Final[tuple[Layout, ...]] = get_args(Layout)
 
-SourceT = TypeVar("SourceT")
-FoundT = TypeVar("FoundT")
-
-_READ_BYTES: Final = 1 << 20
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +63,7 @@ class ImportSource(Protocol):
     options: dict[str, Option]
     """What makes the features what they are besides layout, width and type: part of identity."""
     dim: int
-    """D, of the first video; `read` refuses others."""
+    """D, of the first video that can be read; `read` refuses others."""
     notes: list[str]
     """What a user should know of how the source is read, a sentence each."""
 
@@ -75,13 +72,18 @@ class ImportSource(Protocol):
         """Ids of the videos, sorted."""
 
     def content_hash(self, video: str) -> int:
-        """Return 128 bits that change with anything that `read` would return."""
+        """Return 128 bits that change with anything that `read` would return.
+
+        Raises:
+            InteropError: the video cannot be read; the message names file and place.
+        """
 
     def read(self, video: str) -> ImportedVideo:
         """Return the rows of a video.
 
         Raises:
             InteropError: they are not of the layout; the message names file and place.
+            UsageError: they can be read in two ways, and nobody said which.
         """
 
 
@@ -131,92 +133,50 @@ class FrameNumbers:
         return frame.astype(np.int64)
 
 
-def find_files(source: Path, suffixes: Sequence[str]) -> dict[str, Path]:
-    """Return the files of a folder by video id, their relative path without suffix, sorted.
-
-    Args:
-        source: the folder, looked through in depth, or one file.
-        suffixes: those that count; hidden files do not.
+def open_labels(cache: Path, name: str) -> LabelStore:
+    """Return the labels store that a user calls `name`: `labels`, `labels-va6` or `va6`.
 
     Raises:
-        InteropError: there is no such file, or two of one id.
-        VideoIdError: a file's name cannot be a video id.
+        StoreMissingError: there is none.
+        UsageError: the store of this name holds embeddings.
     """
-    if not source.exists():
-        message = f"what to import must be there, but {source} is not; check the path"
-        raise InteropError(message)
-    folder = source if source.is_dir() else source.parent
-    paths = sorted(source.rglob("*")) if source.is_dir() else [source]
-    found: dict[str, Path] = {}
-    for path in paths:
-        parts = path.relative_to(folder).parts
-        if path.suffix.lower() not in suffixes or any(part.startswith(".") for part in parts):
-            continue
-        # A link that leads nowhere counts: it is a video that cannot be read.
-        if not path.is_file() and (path.exists() or not path.is_symlink()):
-            continue
-        inside = path.relative_to(folder)
-        video = check_video_id(inside.with_suffix("").as_posix(), str(folder))
-        if video in found:
-            message = (
-                f"a video must be one file, but {found[video]} and {path} would both be {video!r}; "
-                f"remove or rename one"
-            )
-            raise InteropError(message)
-        found[video] = path
-    if not found:
-        message = (
-            f"{source} must hold files that end in {' or '.join(suffixes)}, one a video, but holds "
-            f"none; check the path and --layout"
-        )
-        raise InteropError(message)
-    return dict(sorted(found.items()))
-
-
-def hash_file(path: Path) -> "xxhash.xxh3_128":
-    """Return a running hash of a file's bytes.
-
-    Raises:
-        InteropError: the system does not give them.
-    """
-    digest = xxhash.xxh3_128()
     try:
-        with path.open("rb") as stream:
-            while block := stream.read(_READ_BYTES):
-                digest.update(block)
-    except OSError as error:
-        raise unreadable(path, error) from error
-    return digest
+        found = open_store(cache / name)
+    except StoreMissingError:
+        full = labels_store_name(name)
+        if full == name:
+            raise
+        found = open_store(cache / full)
+    if not isinstance(found, LabelStore):
+        message = f"--labels must name a labels store, but {found.path} holds embeddings"
+        raise UsageError(message)
+    return found
 
 
-def unreadable(path: Path, error: OSError) -> InteropError:
-    """Return the error for a file that the system does not give."""
-    return InteropError(
-        f"{path} must be a readable file, but is not: {error.strerror}; copy it again or mend it"
-    )
-
-
-def first_readable(
-    sources: Iterable[SourceT], read: Callable[[SourceT], FoundT]
-) -> tuple[SourceT, FoundT]:
-    """Return the first source that can be read, and what `read` gives of it.
-
-    One damaged file must not keep the others out, whatever its name is.
-
-    Args:
-        sources: at least one.
-        read: raises InteropError if a source cannot be read.
+def first_readable(videos: Collection[str], look: Callable[[str], Found]) -> Found:
+    """Return what `look` finds in the first video that can be read.
 
     Raises:
-        InteropError: none can be read; it is that of the first.
+        UsageError: no video can be read, and for one of them it is what was asked for that is
+            wrong.
+        InteropError: no video can be read.
     """
-    faults = []
-    for source in sources:
+    unfit: dict[str, InteropError] = {}
+    wrong: UsageError | None = None
+    for video in videos:
         try:
-            return source, read(source)
+            return look(video)
         except InteropError as error:
-            faults.append(error)
-    raise faults[0]
+            unfit[video] = error
+        except UsageError as error:
+            wrong = wrong or error
+    if wrong is not None:
+        raise wrong
+    video, why = next(iter(unfit.items()))
+    if len(unfit) == 1:
+        raise why
+    message = f"none of the {len(unfit)} videos can be read, first {video!r}: {why}"
+    raise InteropError(message) from why
 
 
 def check_rows(array: Any, where: str) -> tuple[int, int]:  # noqa: ANN401 - of any library
@@ -225,7 +185,7 @@ def check_rows(array: Any, where: str) -> tuple[int, int]:  # noqa: ANN401 - of 
     Raises:
         InteropError: `array` is no such table of real numbers.
     """
-    dtype, shape = np.dtype(array.dtype), tuple(array.shape)
+    dtype, shape = np.dtype(array.dtype), tuple(array.shape or ())  # HDF5 has arrays of no shape
     if dtype.kind not in "fiu" or len(shape) != 2 or 0 in shape:
         message = (
             f"{where} must hold real numbers of shape (n, D), but is {dtype} of shape {shape}; "
@@ -270,7 +230,7 @@ def finite_video(
 
 
 def check_rising(frame: NDArray[np.int64], where: str) -> None:
-    """Raise InteropError unless frame numbers rise and fit int32."""
+    """Raise InteropError unless frame numbers rise."""
     wrong = np.flatnonzero(np.diff(frame) <= 0)
     if len(wrong):
         row = int(wrong[0])
@@ -279,25 +239,19 @@ def check_rising(frame: NDArray[np.int64], where: str) -> None:
             f"{frame[row]}; sort the rows and keep one a frame"
         )
         raise InteropError(message)
-    if len(frame) and not (frame[0] >= 0 and frame[-1] < 2**31):
-        message = f"frame numbers of {where} must be in [0, 2**31), but are {frame[0]}..{frame[-1]}"
-        raise InteropError(message)
 
 
-def check_from_1(first: int, offset: int | None, where: str) -> None:
-    """Raise UsageError if frame numbers count from 0 and nobody said what to do.
+def refuse_frame_0(where: str) -> None:
+    """Raise UsageError for a frame 0 of a source of which nobody said where it counts from.
 
     Args:
-        first: the least of them, after `offset`.
-        offset: what `--frame-offset` adds.
-        where: file and place of the first.
+        where: the place and a verb, such as `a.npz has`.
     """
-    if offset is None and first == 0:
-        message = (
-            f"frame numbers count from 1, as labels do, but {where} frame 0; give --frame-offset 1 "
-            f"if the source counts from 0, or --frame-offset 0 to take its numbers as they are"
-        )
-        raise UsageError(message)
+    message = (
+        f"frame numbers count from 1, as labels do, but {where} frame 0; give --frame-offset 1 if "
+        f"the source counts from 0, or --frame-offset 0 to take its numbers as they are"
+    )
+    raise UsageError(message)
 
 
 def short_list(items: Iterable[str] | Mapping[str, str], most: int = 5) -> str:

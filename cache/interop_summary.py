@@ -38,7 +38,9 @@ class ImportSummary:
         lines += [f"    {f.video} frame {f.frame}: {f.reason}" for f in self.failures[:5]]
         if len(self.failures) > 5:
             lines.append("    and more (`abaw cache info --json` lists all)")
-        lines += [f"  not imported: {why}" for why in list(self.refused.values())[:5]]
+        lines += [
+            f"  not imported: {video!r}: {why}" for video, why in list(self.refused.items())[:5]
+        ]
         if len(self.refused) > 5:
             lines.append(
                 f"  and {len(self.refused) - 5} more: {short_list(list(self.refused)[5:])}"

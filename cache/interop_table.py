@@ -12,16 +12,15 @@ from numpy.typing import NDArray
 from ..core.errors import UsageError
 from ..core.names import near_misses
 from .errors import InteropError
+from .interop_files import find_files, hash_file
 from .interop_source import (
     ImportedVideo,
     ImportOptions,
     Layout,
-    check_from_1,
     check_rising,
-    find_files,
     finite_video,
     first_readable,
-    hash_file,
+    refuse_frame_0,
     short_list,
 )
 from .schema import Array
@@ -35,6 +34,14 @@ BOOKKEEPING: Final = frozenset(
     | {"", "Unnamed: 0", "__index_level_0__"}  # pandas: the number of the row
 )
 """Columns that tell of the frame, not of the face: features only if they are named."""
+
+ALWAYS_READ: Final = ("frame", "face_id", "success", "timestamp")
+"""Bookkeeping that is understood, wherever there is a column of the name."""
+
+
+def remedy(column: str) -> str:
+    """Return what to do about a column that does not hold the numbers it should."""
+    return "give the column another name" if column in ALWAYS_READ else "leave it out by --columns"
 
 
 class Block(NamedTuple):
@@ -56,7 +63,11 @@ class TableFile(Protocol):
     """Of the columns, in order, without spaces around them."""
 
     def numeric(self) -> set[str]:
-        """Return the names of the columns that hold numbers."""
+        """Return the names of the columns that hold numbers.
+
+        Raises:
+            InteropError: there is no row to tell by.
+        """
 
     def blocks(self, columns: Sequence[str]) -> Iterator[Block]:
         """Yield the rows of some columns.
@@ -93,10 +104,9 @@ class TableSource:
         self._files = find_files(source, (suffix,))
         self._face_id, self._offset = options.face_id, options.frame_offset
         self._is_chosen = bool(options.columns)
-        _, (names, self.columns, left_out) = first_readable(
-            self._files.values(), lambda path: self._columns(path, options.columns)
+        self._names, self.columns, left_out = first_readable(
+            self._files, lambda video: self._look(self._files[video], options.columns)
         )
-        self._names = set(names)
         self.dim = len(self.columns)
         self.options: dict[str, Option] = {"columns": ",".join(self.columns)}
         if options.face_id is not None:
@@ -121,7 +131,7 @@ class TableSource:
         """Return the rows of a video, sorted by frame."""
         file = self._open(self._files[video])
         self._check_columns(file)
-        kept = [name for name in ("frame", "face_id", "success", "timestamp") if name in file.names]
+        kept = [name for name in ALWAYS_READ if name in file.names]
         blocks: list[Array] = []
         told: list[NDArray[np.float64]] = []
         places: list[NDArray[np.int64]] = []
@@ -134,11 +144,14 @@ class TableSource:
             told.append(values[is_ours, : len(kept)])
             places.append(place[is_ours])
         if not sum(map(len, places)):
-            of_face = "" if self._face_id is None else f" of face {self._face_id}"
-            message = f"{file.path} must hold rows{of_face}, but holds none; leave the file out"
-            raise InteropError(message)
+            raise no_rows(file.path, "" if self._face_id is None else f" of face {self._face_id}")
         facts = dict(zip(kept, np.concatenate(told).T, strict=True))
         return self._video(file, np.concatenate(places), facts, np.concatenate(blocks))
+
+    def _look(self, path: Path, patterns: Sequence[str]) -> tuple[set[str], list[str], list[str]]:
+        """Return the names of a file's columns, those that are features, and those that are not."""
+        file = self._open(path)
+        return set(file.names), *_choose(file, patterns)
 
     def _open(self, path: Path) -> TableFile:
         file = self._open_file(path)
@@ -157,13 +170,6 @@ class TableSource:
                 )
                 raise InteropError(message)
         return file
-
-    def _columns(
-        self, path: Path, patterns: Sequence[str]
-    ) -> tuple[list[str], list[str], list[str]]:
-        """Return a file's columns, those that are features, and the others."""
-        file = self._open(path)
-        return file.names, *_choose(file, patterns)
 
     def _check_columns(self, file: TableFile) -> None:
         lacking = [name for name in self.columns if name not in file.names]
@@ -217,9 +223,9 @@ class TableSource:
                 f"{file.place_word} {place[row]} of {file.path} is {frame[row]:g}; mend it"
             )
             raise InteropError(message)
-        row = int(np.argmin(moved))
-        where = f"{file.place_word} {place[row]} of {file.path} is"
-        check_from_1(int(moved[row]), self._offset, where)
+        if self._offset is None and not moved.all():
+            row = int(np.flatnonzero(moved == 0)[0])
+            refuse_frame_0(f"{file.place_word} {place[row]} of {file.path} is")
         return moved.astype(np.int64)
 
     def _check_once(
@@ -242,6 +248,11 @@ class TableSource:
             f"{word} {place[row]} and in {word} {place[row + 1]}; {do}"
         )
         raise InteropError(message)
+
+
+def no_rows(path: Path, which: str = "") -> InteropError:
+    """Return what is told of a table that has no rows of a kind."""
+    return InteropError(f"{path} must hold rows{which}, but holds none; leave the file out")
 
 
 def column_name(text: str) -> str:

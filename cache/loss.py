@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import CacheError
+from .errors import StoredTypeError
 from .object_path import AnyPath
 from .schema import Array
 from .spec import EmbeddingSpec
@@ -78,7 +78,7 @@ class LossWatch:
         """Refuse what was added if errors are too large; rows that come later are not looked at.
 
         Raises:
-            CacheError: names the video and the dimension.
+            StoredTypeError: names the video and the dimension.
         """
         if sum(map(len, self._rows)) < _LEAST_FRAMES:
             return
@@ -95,7 +95,7 @@ class LossWatch:
                 f"(at most {100 * MOST_LOSS:.0f} % are allowed); use --set dtype=float32 "
                 f"(of an import: --dtype float32)"
             )
-            raise CacheError(message)
+            raise StoredTypeError(message)
         if self._n_free <= 0:
             self._rows = []
 

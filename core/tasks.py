@@ -2,8 +2,8 @@
 
 The order is always valence, arousal, expression, action units. The markers that annotation
 files use for "not annotated" (-5 and -1) are not here: they begin and end in
-`temporal.data.annotation_rows`, and are written once more by `cache.interop_abaw4`, whose layout
-has no masks.
+`temporal.data.annotation_rows`, and are written once more by `cache.interop_abaw4_out`, whose
+layout has no masks.
 """
 
 from typing import Final, Literal, get_args
