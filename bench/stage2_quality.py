@@ -3,7 +3,7 @@
 python bench/stage2_quality.py [--data-seeds 3 4 5] [--seeds 0] [--only NAME …] [--caches DIR …]
 
 Each data seed draws a set (`abaw sample --preset bench`) and extracts one embedding with random
-weights. Defaults were tuned on data seeds 0 to 2; others are reported. Told are mean scores of the
+weights. Variants were compared on data seeds 0 to 2; others are told. Told are mean scores of the
 validation split (raw, at the best epoch) and the mean difference of each row to the default with
 its 95 % interval over the pairs (data seed, model seed). The faces are drawn and the backbone has
 learnt nothing: differences between temporal models are what is shown, not how real faces are read.
