@@ -2,11 +2,15 @@
 
 import os
 import platform
+import sys
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Final
 
 _CPU_INFO: Final = Path("/proc/cpuinfo")
+_STATUS: Final = Path("/proc/self/status")
+_CLEAR: Final = Path("/proc/self/clear_refs")
 _BRANCHES: Final = (
     ("amx_bf16", "avx512_bf16", "avx512f", "avx2"),
     ("bf16", "sve", "asimd"),
@@ -35,6 +39,30 @@ def cpu_name() -> str:
     best = [next((name for name in branch if name in flags), "") for branch in _BRANCHES]
     extra = "".join(f" with {name}" for name in best if name)
     return f"{model}{extra}, {os.cpu_count()} cores"
+
+
+class PeakMemory:
+    """The most memory that this process has had resident since the object was made.
+
+    Linux can forget an earlier peak; elsewhere it is the peak since the process began.
+    """
+
+    def __init__(self) -> None:
+        with suppress(OSError):
+            _CLEAR.write_text("5")
+
+    def bytes(self) -> int | None:
+        """Return the peak in bytes; None where the system does not tell it."""
+        if _STATUS.is_file():
+            for line in _STATUS.read_text().splitlines():
+                if line.startswith("VmHWM:"):
+                    return int(line.split()[1]) * 1024
+        try:
+            import resource
+        except ImportError:
+            return None
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else peak * 1024
 
 
 def _fields(text: str) -> dict[str, str]:

@@ -1,7 +1,8 @@
 """Trains the network of one run on joined data, from its first step or from where it was left."""
 
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from .nets.frameworks import Framework
 from .predictions import PredictionTable
 from .resume import load_state, remove_state, save_state
 from .run_folder import load_model, save_model
-from .run_log import BestEpoch, RunLog
+from .run_log import BestEpoch, RunLog, choice_value
 from .score import RowLabels, score_table
 
 
@@ -42,6 +43,22 @@ class Splits:
 
 
 @dataclass(frozen=True)
+class EpochReport:
+    """What a run tells after each epoch."""
+
+    epoch: int
+    """1-based."""
+    n_epochs: int
+    """At most."""
+    value: float | None
+    """What checkpoints are chosen by, of this epoch; None without a validation split."""
+    best: float | None
+    """The best of it so far."""
+    seconds: float
+    """Since the run was begun, in all its processes."""
+
+
+@dataclass(frozen=True)
 class Fitted:
     """A trained run."""
 
@@ -53,6 +70,8 @@ class Fitted:
     n_features: int
     n_dead_features: int
     n_parameters: int
+    seconds: float
+    """From its data being joined to its last prediction, in all its processes."""
 
 
 class Fitting:
@@ -65,6 +84,7 @@ class Fitting:
         run_identity: of the run.
         device: where it trains.
         precision: of matrix products.
+        watch: is told of each epoch; an error that it raises ends the run, which then can go on.
     """
 
     def __init__(
@@ -75,8 +95,11 @@ class Fitting:
         run_identity: str,
         device: torch.device,
         precision: Precision,
+        watch: Callable[[EpochReport], None] | None = None,
     ) -> None:
         self._config = config
+        self._watch = watch
+        self._begun = time.monotonic()
         self._splits = splits
         self._folder = folder
         self._identity = run_identity
@@ -103,14 +126,20 @@ class Fitting:
         self._loop.load_state(state["loop"])
         self._best.value, self._best.epoch = state["best"]
         self._lines = state["lines"]
+        self._begun -= state.get("seconds", 0.0)
         text = f"going on from epoch {self._loop.epoch + 1}, step {self._loop.step + 1}"
         tqdm.write(text, file=sys.stderr)
+
+    @property
+    def _seconds(self) -> float:
+        return time.monotonic() - self._begun
 
     def _save(self, log: RunLog) -> None:
         state = {
             "loop": self._loop.state(),
             "best": (self._best.value, self._best.epoch),
             "lines": log.lines,
+            "seconds": self._seconds,
         }
         save_state(self._folder, self._identity, state)
 
@@ -156,6 +185,11 @@ class Fitting:
             table = self._predict(network, self._training)
             scores["train"] = score_table(table, self._splits.train_rows, str(self._folder))
         log.write(loop.epoch, loop.losses(), loop.learning_rate, scores)
+        if self._watch is not None:
+            value = choice_value(scores["val"], self._splits.trained) if "val" in scores else None
+            best = None if value is None else self._best.value
+            told = EpochReport(loop.epoch, self._config.epochs, value, best, self._seconds)
+            self._watch(told)
 
     def _predict(self, network: Framework, dataset: SequenceDataset) -> PredictionTable:
         return predict_sequences(network, dataset, self._config, self._loop.precision)
@@ -175,4 +209,5 @@ class Fitting:
             n_features=self._maker.n_features,
             n_dead_features=n_dead,
             n_parameters=sum(p.numel() for p in network.parameters()),
+            seconds=self._seconds,
         )

@@ -6,15 +6,10 @@ folder, so a sweep that was killed anywhere goes on when it is started again.
 """
 
 import json
-import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,14 +21,14 @@ from ..core.machine import usable_cpus
 from ..core.table import text_table
 from .config import RunConfig
 from .errors import TemporalError
+from .executor import Executor, Job, ProcessExecutor, Report
+from .fitting import EpochReport
 from .metrics import figure
 from .sweep_spec import SweepSpec, spec_from_file, write_spec
 from .train import planned, train
 
 SPEC_FILE: Final = "sweep.yaml"
 FAILURES_FILE: Final = "failures.json"
-MOST_DEATHS: Final = 3
-"""Times that a run may be under way when a worker dies before it is given up."""
 
 
 @dataclass(frozen=True)
@@ -171,16 +166,23 @@ def sweep(
             result.n_left += 1
         else:
             todo.append(run)
+
+    def watch(name: str, told: EpochReport) -> None:
+        bar.set_description(f"{name} epoch {told.epoch}/{told.n_epochs}")
+
     with tqdm(
         total=len(runs), initial=len(runs) - len(todo), unit="run", disable=not progress
     ) as bar:
-        for run, outcome in _trained(todo, cache, jobs):
-            name = run.folder.name
-            if isinstance(outcome, str):
-                result.failures[name] = outcome
-                tqdm.write(f"{name}: {outcome}", file=sys.stderr)
+        work = [Job(run.folder.name, _train_one, (run.config, cache, run.folder)) for run in todo]
+        executor: Executor = ProcessExecutor(jobs)
+        for outcome in executor.run(work, watch):
+            name = outcome.job.name
+            error = outcome.error or (outcome.value if isinstance(outcome.value, str) else None)
+            if error is not None:
+                result.failures[name] = error
+                tqdm.write(f"{name}: {error}", file=sys.stderr)
             else:
-                result.rows.append((name, _score(run.folder), outcome))
+                result.rows.append((name, _score(out / name), outcome.value))
             write_json_atomic(out / FAILURES_FILE, dict(sorted(result.failures.items())))
             bar.update()
             best = max((score for _, score, _ in result.rows if score is not None), default=None)
@@ -190,69 +192,11 @@ def sweep(
     return result
 
 
-def _trained(
-    runs: Sequence[PlannedRun], cache: Path, jobs: int
-) -> Iterator[tuple[PlannedRun, float | str]]:
-    """Yield each run with its seconds or its error, as they end.
-
-    A worker that dies takes its pool with it; what was under way then is tried again, each from
-    the state that it had saved, and given up when it was there at too many deaths.
-    """
-    deaths: dict[str, int] = {}
-    left = list(runs)
-    while left:
-        pool = ProcessPoolExecutor(min(jobs, len(left)), get_context("spawn"), _begin_worker)
-        with pool, _ended_on_error():
-            futures: dict[Future[float | str], PlannedRun] = {}
-            queue = iter(left)
-            is_broken = False
-            while True:
-                while not is_broken and len(futures) < jobs:
-                    run = next(queue, None)
-                    if run is None:
-                        break
-                    futures[pool.submit(_train_one, run.config, cache, run.folder)] = run
-                if not futures:
-                    break
-                for future in wait(futures, return_when=FIRST_COMPLETED).done:
-                    run = futures.pop(future)
-                    try:
-                        outcome = future.result()
-                    except BrokenProcessPool:
-                        is_broken = True
-                        name = run.folder.name
-                        deaths[name] = deaths.get(name, 0) + 1
-                        if deaths[name] < MOST_DEATHS:
-                            continue
-                        outcome = f"its process died {MOST_DEATHS} times; is there memory for it?"
-                    left.remove(run)
-                    yield run, outcome
-
-
-@contextmanager
-def _ended_on_error() -> Iterator[None]:
-    """End the workers at once when the sweep ends early: their runs go on from saved states."""
-    try:
-        yield
-    except BaseException:
-        for child in active_children():
-            child.terminate()
-        raise
-
-
-def _begin_worker() -> None:
-    """Leave Ctrl-C to the parent, and a worker's messages out of the bar."""
-    import signal
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 - as long as the process
-
-
-def _train_one(config: RunConfig, cache: Path, folder: Path) -> float | str:
+def _train_one(report: Report, config: RunConfig, cache: Path, folder: Path) -> float | str:
     """Train a run; return its seconds, or the sentence that says what went wrong."""
     start = time.perf_counter()
     try:
-        train(config, cache, folder, progress=False)
+        train(config, cache, folder, progress=False, watch=report)
     except AbawError as error:
         return " ".join(str(error).split())
     except OSError as error:

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,14 @@ from tqdm import tqdm
 from ..cache import EmbeddingStore
 from ..core.device import check_compiler, resolve_device
 from ..core.files import write_json_atomic
-from ..core.machine import cpu_name
+from ..core.machine import PeakMemory, cpu_name
 from ..core.provenance import git_commit, now, package_versions
 from ..core.tasks import TASKS, Task
 from ..core.user_code import is_file
 from .config import RunConfig
 from .data.join_report import JoinReport, check_missing
 from .errors import TemporalError, cannot_compile
-from .fitting import Fitting, Splits
+from .fitting import EpochReport, Fitting, Splits
 from .loop import cpu_threads
 from .nets.build import check_networks
 from .nets.encoders import encoder_identity
@@ -49,6 +50,7 @@ def train(
     *,
     out: Path = Path("runs"),
     progress: bool = True,
+    watch: Callable[[EpochReport], None] | None = None,
 ) -> RunResult:
     """Train one run and return it; the same run done before is returned as it is.
 
@@ -61,6 +63,7 @@ def train(
         run_dir: folder of the run; by default one under `out` that is named after it.
         out: where runs go that have no folder of their own.
         progress: show a progress bar on stderr.
+        watch: is told of each epoch; an error that it raises ends the run, which then can go on.
 
     Raises:
         CacheError: a store is missing or not sound.
@@ -77,10 +80,13 @@ def train(
     precision = training_precision(config, device)
     if config.compile:
         check_compiler(device, cannot_compile)
+    memory = PeakMemory()
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
     splits, reports = _read_splits(config, stores, selection)
     with cpu_threads(config.threads), torch.random.fork_rng(devices=_rng_devices(device)):
         torch.manual_seed(config.seed)
-        fitting = Fitting(config, splits, folder, run_identity, device, precision)
+        fitting = Fitting(config, splits, folder, run_identity, device, precision, watch)
         fitted = fitting.run(progress=progress)
     processed = None
     if fitted.predictions is not None and splits.val_rows is not None:
@@ -102,6 +108,13 @@ def train(
         "n_features": fitted.n_features,
         "n_dead_features": fitted.n_dead_features,
         "n_parameters": fitted.n_parameters,
+        "cost": {
+            "seconds": fitted.seconds,
+            "peak_memory": memory.bytes(),
+            "peak_device_memory": (
+                torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
+            ),
+        },
         "join": {report.split: report.to_dict() for report in reports},
         "made": {
             "date": now(),
