@@ -20,7 +20,7 @@ from abaw.cache import StoreWriter
 from abaw.core.files import fsync_folder
 from abaw.core.machine import cpu_name
 
-REPEATS = 5
+REPEATS = 9
 N_VIDEOS = 160
 
 

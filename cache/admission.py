@@ -53,16 +53,22 @@ def check_same_spec(
 
 
 def to_stored(
-    video: str, frame: NDArray[np.integer[Any]], embedding: NDArray[Any], dtype: str
+    video: str, frame: NDArray[np.integer[Any]], embedding: NDArray[Any], stored: Array
 ) -> Array:
-    """Return the embeddings in the stored type, little-endian and contiguous.
+    """Return the embeddings in the stored type.
+
+    Args:
+        video: for the error.
+        frame: numbers of the frames, for the error.
+        embedding: (n, D) as computed.
+        stored: (n, D) of the stored type; written to and returned.
 
     Raises:
         CacheError: a number is not finite; the message names video, frame, dimension and value.
         StoredTypeError: it is beyond the stored type.
     """
     with np.errstate(over="ignore"):
-        stored = np.array(embedding, np.dtype(dtype).newbyteorder("<"), order="C")
+        stored[...] = embedding
     if _is_finite(stored):  # so what it was made of is finite, too
         return stored
     if not np.isfinite(embedding).all():
@@ -73,6 +79,7 @@ def to_stored(
         )
         raise CacheError(message)
     row, column = map(int, np.argwhere(~np.isfinite(stored))[0])
+    dtype = stored.dtype.name
     do = "use --set dtype=float32 (of an import: --dtype float32)"
     message = (
         f"embeddings stored as {dtype} must be within +-{np.finfo(dtype).max:g}, but dimension "

@@ -120,9 +120,10 @@ class _Copier:
         self._keep(video, chain, len(frame), whole.intdigest())
 
     def _cast(self, video: str, frame: Array, block: Array) -> Array:
-        if block.dtype == np.dtype(self.head.spec.dtype):
+        dtype = np.dtype(self.head.spec.dtype)
+        if block.dtype == dtype:
             return block
-        stored = to_stored(video, frame, block, self.head.spec.dtype)
+        stored = to_stored(video, frame, block, np.empty(block.shape, dtype.newbyteorder("<")))
         self.watch.add(video, block, stored)
         return stored
 

@@ -18,7 +18,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from ..core.files import fsync_folder, make_folder, publish
+from ..core.files import WRITTEN_AT_ONCE, begin_writeback, fsync_folder, make_folder, publish
 from .backend import (
     PART_NAME,
     RowArray,
@@ -57,7 +57,11 @@ class WholeFile(io.FileIO):
         done = 0
         with self._kept():
             while done < len(view):
-                done += super().write(view[done:])
+                start = self.tell()
+                n = super().write(view[done : done + WRITTEN_AT_ONCE])
+                if n == WRITTEN_AT_ONCE:
+                    begin_writeback(self.fileno(), start, n)
+                done += n
         return done
 
     def truncate(self, size: int | None = None, /) -> int:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from .backend import TreeWriter
 from .index import EntryValues, StoreHead, write_index, write_rows_room
+from .row_arena import RowArena
 from .schema import HASH_MODULUS, Array, rows_checksum
 from .versions import Failure, Piece
 
@@ -59,19 +60,30 @@ class BufferedPiece:
         self.time += other.time
 
 
-def write_pieces(writer: TreeWriter, head: StoreHead, pieces: Sequence[BufferedPiece]) -> None:
-    """Write pieces as a tree, in their order; frames without a time get NaN if others have one."""
+def write_pieces(
+    writer: TreeWriter, head: StoreHead, pieces: Sequence[BufferedPiece], arena: RowArena
+) -> None:
+    """Write pieces as a tree, in their order; frames without a time get NaN if others have one.
+
+    Args:
+        writer: of the tree.
+        head: what it says of itself.
+        pieces: all that it holds.
+        arena: where most of their embeddings lie.
+    """
     has_time = any(piece.time for piece in pieces)
     n_rows = sum(len(block) for piece in pieces for block in piece.frame)
     write_rows_room(writer, head.spec, n_rows, has_time=has_time)
     entries: list[EntryValues] = []
+    for block in arena.joined(block for piece in pieces for block in piece.embedding):
+        writer.append_rows("embedding", block)
     start = 0
     for piece in pieces:
         times = piece.time or [np.full(len(block), np.nan) for block in piece.frame]
         blocks = {"embedding": piece.embedding, "frame": piece.frame}
         blocks |= {"time": times} if has_time else {}
-        for name, arrays in blocks.items():
-            for block in arrays:
+        for name in ("frame", "time") if has_time else ("frame",):
+            for block in blocks[name]:
                 writer.append_rows(name, block)
         length = sum(map(len, piece.frame))
         entries.append(

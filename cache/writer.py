@@ -30,6 +30,7 @@ from .object_path import AnyPath, as_path
 from .opening import open_or_make
 from .pieces import BufferedPiece, write_pieces
 from .room import room_needed
+from .row_arena import RowArena
 from .spec import EmbeddingSpec
 from .versions import Entry, Failure, Piece, VideoState, newest
 
@@ -62,6 +63,7 @@ class StoreWriter:
         self._buffer: list[BufferedPiece] = []
         self._buffer_bytes = 0
         self._buffer_since = 0.0
+        self._arena = RowArena(max_part_bytes)
         self._added: dict[str, list[tuple[int, int, Piece]]] = {}
         self._is_open = True
         self._first: list[AnyPath] = []
@@ -205,7 +207,8 @@ class StoreWriter:
         check_shape(video, embedding, len(frame), self.spec.dim)
         check_hashes(video, input_hash, stat_hash)
         check_time(video, time, len(frame))
-        stored = to_stored(video, frame, embedding, self.spec.dtype)
+        room = self._arena.take(embedding.shape, np.dtype(self.spec.dtype).newbyteorder("<"))
+        stored = to_stored(video, frame, embedding, room)
         self._losses.add(video, embedding, stored)
         new = BufferedPiece(
             video=video,
@@ -247,8 +250,9 @@ class StoreWriter:
             room_needed(self.path),
             self._backend.write_part(self.path, new_part_name(parts)) as writer,
         ):
-            write_pieces(writer, self._head, self._buffer)
+            write_pieces(writer, self._head, self._buffer, self._arena)
         self._buffer.clear()
+        self._arena.clear()
         self._buffer_bytes = 0
         if len(parts) + 1 >= MAX_PARTS:
             with room_needed(self.path):

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core.files import fsync_folder, make_folder, publish
+from ..core.files import WRITTEN_AT_ONCE, begin_writeback, fsync_folder, make_folder, publish
 from .backend import (
     PART_NAME,
     RowArray,
@@ -90,7 +90,13 @@ def write_group(path: Path) -> Iterator[TreeWriter]:
 def _put(path: Path, data: bytes | memoryview) -> None:
     if not path.parent.is_dir():
         path.parent.mkdir(parents=True)
-    path.write_bytes(data)
+    view = memoryview(data).cast("B")
+    with path.open("wb", buffering=0) as file:
+        done = 0
+        while done < len(view):
+            n = file.write(view[done : done + WRITTEN_AT_ONCE])
+            begin_writeback(file.fileno(), done, n)
+            done += n
 
 
 def fsync_tree(folder: Path) -> None:

@@ -7,10 +7,13 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Final
 
 TEMPORARY_MARK = ".tmp-"
 """In the name of every temporary file or folder; a killed writer's leftovers are known by it."""
+
+WRITTEN_AT_ONCE: Final = 4 << 20
+"""Bytes of a large file after which the disk is set to work on them."""
 
 
 def temporary_name(path: Path) -> Path:
@@ -108,3 +111,15 @@ def write_json_atomic(
 ) -> None:
     """Write `value` as indented JSON to `path`, whole or not at all; NaN is refused."""
     write_text_atomic(path, json.dumps(value, indent=2, allow_nan=False, default=default) + "\n")
+
+
+def begin_writeback(descriptor: int, start: int, length: int) -> None:
+    """Ask the system to begin bringing a range of a file to the disk while more is written.
+
+    An fsync later then waits for less. It is advice: nothing is safe before the fsync, and nothing
+    is done where there is no such call.
+    """
+    if hasattr(os, "posix_fadvise"):
+        # Linux writes dirty pages out on this advice, without waiting, and keeps them.
+        with suppress(OSError):
+            os.posix_fadvise(descriptor, start, length, os.POSIX_FADV_DONTNEED)

@@ -125,7 +125,9 @@ def test_rows_that_are_not_finite_are_told_though_their_checksum_is_right(
     kit, path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(  # a writer that lets everything in
-        writer_module, "to_stored", lambda video, frame, embedding, dtype: embedding.astype(dtype)
+        writer_module,
+        "to_stored",
+        lambda video, frame, embedding, stored: embedding.astype(stored.dtype),
     )
     source = kit.make_source("v", 6)
     source.embedding[2, 3] = np.nan
