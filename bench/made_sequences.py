@@ -51,15 +51,24 @@ def made_lines(
     return lines
 
 
-def rows_of_lines(lines: list[Timeline]) -> RowLabels:
-    """Return the labels of time lines as annotated rows."""
+def rows_of_lines(lines: list[Timeline], *, listed: bool = False) -> RowLabels:
+    """Return the labels of time lines as annotated rows; of `listed` frames, or of all.
+
+    Frames that are not listed have no labels, so both give the same scores.
+    """
+    kept = [np.isin(line.frame, line.asked) | (not listed) for line in lines]
 
     def joined(name: str, parts: str) -> np.ndarray:
-        return np.concatenate([getattr(line, parts)[name] for line in lines])
+        blocks = zip(lines, kept, strict=True)
+        return np.concatenate([getattr(line, parts)[name][mask] for line, mask in blocks])
 
     tasks = ("valence", "arousal", "expression", "au")
     return RowLabels(
-        keys=[(line.video, int(frame)) for line in lines for frame in line.frame],
+        keys=[
+            (line.video, int(frame))
+            for line, mask in zip(lines, kept, strict=True)
+            for frame in line.frame[mask]
+        ],
         labels=AffectRows(*(joined(task, "values") for task in tasks)),
         is_labelled=LabelMasks(*(joined(task, "is_labelled") for task in tasks)),
     )
