@@ -141,6 +141,8 @@ def write_sample(out: Path, settings: SampleSettings) -> SampleSummary:
     trees["cropped_aligned"].mkdir(parents=True, exist_ok=True)
     trees["annotations"].mkdir()
     for split, name in ANNOTATION_FILES.items():
+        if split == "test" and not settings.n_test_videos:
+            continue  # a list of nothing is refused by whoever reads it, and rightly so
         (trees["annotations"] / name).write_text("\n".join(lines[split]) + "\n", newline="\n")
     for name, temporary in trees.items():
         if (out / name).exists():

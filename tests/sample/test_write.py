@@ -314,6 +314,8 @@ def test_a_sample_is_replaced_and_its_neighbours_are_kept(tmp_path: Path):
     assert marker["complete"] is True
     names = {video.name for video in plan(replace(small, seed=1))}
     assert {path.name for path in (tmp_path / "data" / "cropped_aligned").iterdir()} == names
+    lists = {path.name for path in (tmp_path / "data" / "annotations").iterdir()}
+    assert lists == {ANNOTATION_FILES["train"], ANNOTATION_FILES["val"]}, "nothing to list in tests"
 
 
 if __name__ == "__main__":
