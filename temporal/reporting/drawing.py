@@ -1,6 +1,6 @@
 """Plots as SVG for a page: one look, colours that the colour-blind tell apart, no two ids alike.
 
-Lengths are in CSS pixels: a figure is `max-width` wide on the page and shrinks with it. Text stays
+Lengths are in CSS pixels; a figure grows and shrinks with the page between two widths. Text stays
 text, so it can be selected and found; the page gives it its font.
 """
 
@@ -72,17 +72,25 @@ class Drawing:
 
 @contextmanager
 def drawing(
-    name: str, label: str, width: int, height: int, *, n_rows: int = 1, least: int = 320
+    name: str,
+    label: str,
+    width: int,
+    height: int,
+    *,
+    n_rows: int = 1,
+    least: int = 340,
+    most: int = 0,
 ) -> Iterator[Drawing]:
     """Draw a figure in the page's look.
 
     Args:
         name: of its own on the page.
         label: what it shows, for those who do not see it.
-        width: CSS pixels that it is wide where there is room.
+        width: CSS pixels at which its text has the size that it is set in.
         height: CSS pixels at this width.
         n_rows: axes below each other, with one x axis.
         least: CSS pixels below which it does not shrink; its box scrolls then.
+        most: CSS pixels that it grows to where there is room; by default `width`.
     """
     with rc_context(_STYLE | {"svg.hashsalt": name}):
         figure = Figure(figsize=(width / 72, height / 72))
@@ -92,10 +100,10 @@ def drawing(
         stream = io.StringIO()
         nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
         figure.savefig(stream, format="svg", metadata=nothing)
-        under_way.svg = _inline(stream.getvalue(), name, label, width, least)
+        under_way.svg = _inline(stream.getvalue(), name, label, (least, most or width))
 
 
-def _inline(text: str, name: str, label: str, width: int, least: int) -> Html:
+def _inline(text: str, name: str, label: str, widths: tuple[int, int]) -> Html:
     """Return the SVG element alone, with its own ids only where something refers to them."""
     body = text[text.index("<svg") :]
     view = re.search(r'viewBox="[^"]+"', body)
@@ -104,7 +112,7 @@ def _inline(text: str, name: str, label: str, width: int, least: int) -> Html:
     used = set(_REFERENCE.findall(inside))
     inside = _ID.sub(lambda found: f' id="{name}-{found[1]}"' if found[1] in used else "", inside)
     inside = re.sub(r'(href="#|url\(#)', rf"\g<1>{name}-", inside)
-    style = f"max-width:{width}px;min-width:min({least}px,{width}px)"
+    style = f"min-width:{widths[0]}px;max-width:{widths[1]}px"
     return Html(
         f'<svg role="img" aria-label="{escape(shown(label))}" {view[0]} style="{style}" '
         f'xmlns:xlink="http://www.w3.org/1999/xlink">{inside}'

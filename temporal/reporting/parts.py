@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Final
 
+_BETWEEN: Final = re.compile(r"([+_/-])(?=\w)")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
@@ -40,6 +41,20 @@ def html(text: object) -> Html:
     return text if isinstance(text, Html) else Html(escape(shown(text)))
 
 
+def breakable(text: object) -> Html:
+    """Return a name that may go on in another line after a sign between its words."""
+    return text if isinstance(text, Html) else Html(_BETWEEN.sub(r"\1<wbr>", html(text)))
+
+
+def signed(value: float, digits: int = 3) -> str:
+    """Return a difference with its sign.
+
+    >>> signed(0.25, 2)
+    '+0.25'
+    """
+    return f"{value:+.{digits}f}".replace("-", "\N{MINUS SIGN}")
+
+
 def tag(name: str, *inside: object, **attributes: str) -> Html:
     """Return an element; attributes may end in `_`, for `class` is a word of Python.
 
@@ -70,30 +85,33 @@ def table(
     numbers: Collection[int] = (),
     *,
     classes: Sequence[str] = (),
+    head: int = 0,
 ) -> Html:
-    """Return a table in a box of its own that scrolls sideways where it is too wide.
+    """Return a table under its caption, in a box that scrolls sideways where it is too wide.
 
     Args:
-        heads: of the columns.
-        rows: cells; the first of each is the row's head. A cell that is a whole `<td>` stays one.
+        heads: of the columns; none are shown if all are empty.
+        rows: cells. One that is a whole `<td>` stays one.
         caption: what is in it.
         numbers: columns that end at the right.
         classes: of the rows, if they have any.
+        head: the column that names the row.
     """
-    head = joined([_cell("th", text, place in numbers, "col") for place, text in enumerate(heads)])
+    first = joined([_cell("th", text, place in numbers, "col") for place, text in enumerate(heads)])
     body = []
     for place, row in enumerate(rows):
-        first = _cell("th", row[0], 0 in numbers, "row")
-        cells = [_cell("td", text, n in numbers) for n, text in enumerate(row) if n]
+        cells = [
+            _cell("th", breakable(text), n in numbers, "row")
+            if n == head
+            else _cell("td", text, n in numbers)
+            for n, text in enumerate(row)
+        ]
         kind = {"class_": classes[place]} if classes and classes[place] else {}
-        body.append(tag("tr", first, *cells, **kind))
-    inside = tag(
-        "table",
-        tag("caption", caption),
-        tag("thead", tag("tr", head)),
-        tag("tbody", joined(body)),
-    )
-    return tag("div", inside, class_="scroll", tabindex="0", role="region", aria_label=caption)
+        body.append(tag("tr", *cells, **kind))
+    top = [tag("thead", tag("tr", first))] if any(heads) else []
+    inside = tag("table", *top, tag("tbody", *body), aria_label=caption)
+    box = tag("div", inside, class_="scroll", tabindex="0", role="region", aria_label=caption)
+    return tag("div", tag("p", caption, class_="caption"), box, class_="table")
 
 
 def _cell(kind: str, text: object, is_number: bool, scope: str = "") -> Html:
@@ -105,14 +123,24 @@ def _cell(kind: str, text: object, is_number: bool, scope: str = "") -> Html:
     return tag(kind, text, **attributes)
 
 
-def figure(drawings: Sequence[Html], caption: object, *, wide: bool = False) -> Html:
-    """Return drawings side by side where there is room, over one sentence about them."""
+def figure(
+    drawings: Sequence[Html], caption: object, *, wide: bool = False, first: Html | None = None
+) -> Html:
+    """Return drawings side by side where there is room, over one sentence about them.
+
+    Args:
+        drawings: small ones, or, if `wide`, such as take the whole width each.
+        caption: what they show.
+        wide: one drawing a line.
+        first: a wide one that is over the others.
+    """
     boxes = [
         tag("div", one, class_="drawing", tabindex="0", role="group", aria_label="drawing")
-        for one in drawings
+        for one in (*([first] if first is not None else []), *drawings)
     ]
     kind = "drawings wide" if wide else "drawings"
-    return tag("figure", tag("div", *boxes, class_=kind), tag("figcaption", caption))
+    above = [tag("div", boxes.pop(0), class_="drawings wide")] if first is not None else []
+    return tag("figure", *above, tag("div", *boxes, class_=kind), tag("figcaption", caption))
 
 
 def details(summary: str, inside: Html) -> Html:

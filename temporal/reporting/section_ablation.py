@@ -8,9 +8,9 @@ from typing import Any, Final
 
 from ..config import CARRIED_OUT
 from .board import KEYS, REPEATS, Board, Row
-from .parts import Html, Section, details, html, joined, paragraph, table, tag
+from .parts import Html, Section, breakable, details, html, joined, paragraph, signed, table, tag
 from .report_data import ReportData
-from .section_scores import NAMES
+from .section_scores import NAMES, spread
 
 TITLE: Final = "Ablation"
 _AXES: Final = ("features", "encoder", "framework")
@@ -92,7 +92,7 @@ def _shaded(some: Sequence[Row], key: str, mean: float | None, low: float, high:
     if mean is None:
         return tag("td", "" if not some else "n/a", class_="number faint")
     best = max(some, key=lambda row: row.figure(key).mean or -1.0)
-    text: object = best.figure(key).text()
+    text: object = spread(best.figure(key))
     if mean == high:
         text = tag("b", text)
     if len(some) > 1:
@@ -123,10 +123,10 @@ def _means(board: Board, rows: Sequence[Row], varied: dict[str, list[str]]) -> H
             body.append(
                 [
                     tag("span", name, class_="name") if place == 0 else "",
-                    tag("td", value, class_="name"),
+                    tag("td", breakable(value), class_="name"),
                     str(len(some[value])),
                     tag("b", text) if mean == top else text,
-                    html("" if place == 0 else f"{mean - top:+.3f}"),
+                    html("" if place == 0 else signed(mean - top)),
                 ]
             )
     heads = ("setting", "value", "rows", f"mean {NAMES[key]}", "to the best")

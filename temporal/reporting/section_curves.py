@@ -50,7 +50,8 @@ def curves(data: ReportData) -> Section:
     if not shown:
         return Section(TITLE, left_out=f"no run has its {METRICS_FILE} beside it")
     key = board.key or "P_MTL"
-    plots = [_plot(shown, "val", key, NAMES[key], "validation", is_first=True)]
+    first = _plot(shown, "val", key, NAMES[key], "validation", is_first=True)
+    plots = []
     for task in TASKS:
         if any(np.isfinite(one.values("loss", task)).any() for one in shown):
             plots.append(_plot(shown, "loss", task, "loss", f"training loss: {task}"))
@@ -59,7 +60,7 @@ def curves(data: ReportData) -> Section:
         f"{len(shown)} rows that are runs: mean over the runs of a row, the band from the lowest "
         f"to the highest; {data.scope}."
     )
-    return Section(TITLE, figure(plots, caption))
+    return Section(TITLE, figure(plots, caption, first=first))
 
 
 def _read(row: Row) -> _Curves | None:
@@ -80,8 +81,10 @@ def _plot(
     *,
     is_first: bool = False,
 ) -> Html:
-    height = 300 + (18 * len(shown) if is_first else 0)
-    with drawing(f"curve-{group}-{key}", f"{title} by epoch", 470, height) as under_way:
+    height = 300 + 18 * len(shown) if is_first else 280
+    widths = {"width": 560, "most": 720} if is_first else {"width": 440, "most": 480}
+    label = f"{title} by epoch"
+    with drawing(f"curve-{group}-{key}", label, height=height, **widths) as under_way:
         ax = under_way.axes[0]
         for place, one in enumerate(shown):
             _band(ax, one.values(group, key), place, short(one.row.name, 40))

@@ -63,7 +63,7 @@ def bars_of_parts(
         rate: share of rows in which each is present, if that is shown too.
     """
     height = 84 + 27 * len(names) + 18 * (2 + len(others))
-    with drawing(name, label, 720, height, least=420) as under_way:
+    with drawing(name, label, 540, height, least=360, most=680) as under_way:
         ax = under_way.axes[0]
         place = np.arange(len(names))
         ax.barh(place, mean_parts(first, key, names), 0.62, color=COLOURS[5], alpha=0.55,
@@ -85,7 +85,11 @@ def bars_of_parts(
         ax.grid(visible=False, axis="y")
         ax.tick_params(axis="y", length=0)
         ax.set_xlabel("F1" if rate is None else "F1, base rate")
-        under_way.figure.legend(loc="outside lower left")
+        handles, labels = ax.get_legend_handles_labels()
+        order = [len(handles) - 1, *range(len(handles) - 1)]  # bars come last, but are the subject
+        under_way.figure.legend(
+            [handles[n] for n in order], [labels[n] for n in order], loc="outside lower left"
+        )
     return under_way.svg
 
 

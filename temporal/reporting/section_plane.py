@@ -5,6 +5,7 @@ from typing import Any, Final
 import numpy as np
 from matplotlib.colors import LogNorm
 from matplotlib.patches import Circle
+from matplotlib.ticker import FuncFormatter
 from numpy.typing import NDArray
 
 from .drawing import FAINT, GREY, MAP, drawing
@@ -55,11 +56,13 @@ def _most(valence: NDArray[Any], arousal: NDArray[Any]) -> float:
     from matplotlib.figure import Figure
 
     cells = _hexagons(Figure().subplots(), valence, arousal)
-    return float(np.max(cells.get_array(), initial=1.0))
+    return float(np.max(np.ma.filled(cells.get_array(), 1.0), initial=1.0))
 
 
 def _density(name: str, pair: NDArray[Any], most: float) -> Html:
-    with drawing(f"plane-{name}", f"Density of {name} valence and arousal", 470, 400) as under_way:
+    with drawing(
+        f"plane-{name}", f"Density of {name} valence and arousal", 440, 360, most=480
+    ) as under_way:
         ax = under_way.axes[0]
         ax.add_patch(Circle((0, 0), 1, fill=False, ec=FAINT, lw=1))
         ax.axhline(0, color=FAINT, lw=1)
@@ -72,6 +75,7 @@ def _density(name: str, pair: NDArray[Any], most: float) -> Html:
         ax.set_xlabel("valence")
         ax.set_ylabel("arousal")
         ax.set_title(name)
-        bar = under_way.figure.colorbar(cells, ax=ax, label="rows", shrink=0.85)
+        bar = under_way.figure.colorbar(cells, ax=ax, label="rows", fraction=0.045, pad=0.03)
+        bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         bar.outline.set_edgecolor(GREY)
     return under_way.svg

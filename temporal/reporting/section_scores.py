@@ -3,10 +3,22 @@
 from typing import Final
 
 from ..errors import PredictionError
-from ..metrics import figure as digits
-from .board import KEYS, Board, Row
+from ..metrics import figure as digits_of
+from .board import KEYS, Board, Figure, Row
 from .drawing import COLOURS, FAINT, GREY, INK, drawing
-from .parts import Html, Section, count, details, figure, joined, paragraph, table, tag
+from .parts import (
+    Html,
+    Section,
+    breakable,
+    count,
+    details,
+    figure,
+    joined,
+    paragraph,
+    signed,
+    table,
+    tag,
+)
 from .report_data import ReportData
 
 SUMMARY: Final = "Summary"
@@ -37,13 +49,13 @@ def summary(data: ReportData) -> Section:
         constant = board.constant.figure(key)
         cards = [
             ("Best row", best.name, count(len(best.entries), "run"), "name"),
-            (NAMES[key], best.figure(key).text(), _terms(best, key), ""),
-            ("Constant predictor", constant.text(), _above(best, board.constant, key), ""),
-            ("Compared", count(len(board.rows), "row"), _runs(board), ""),
+            (NAMES[key], best.figure(key).text(), _terms(best, key), "value"),
+            ("Constant predictor", constant.text(), _above(best, board.constant, key), "value"),
+            ("Compared", count(len(board.rows), "row"), _runs(board), "value"),
         ]
         boxes = [
-            tag("div", tag("dt", head), tag("dd", value, class_=kind or "value"), tag("dd", note))
-            for head, value, note, kind in cards
+            tag("div", tag("dt", head), tag("dd", breakable(text), class_=kind), tag("dd", note))
+            for head, text, note, kind in cards
         ]
         parts.append(tag("dl", *boxes, class_="cards"))
         parts.append(paragraph(_told_apart(data)))
@@ -73,7 +85,7 @@ def leaderboard(data: ReportData) -> Section:
         "Post-processed: smoothed, with thresholds fitted on other recordings than those scored."
     )
     classes = [*[""] * len(board.ranked), "baseline"]
-    found = table(heads, rows, caption, {0, *range(2, len(heads))}, classes=classes)
+    found = table(heads, rows, caption, {0, *range(2, len(heads))}, classes=classes, head=1)
     parts = [found]
     if (drawn := _dots(data)) is not None:
         parts.insert(0, drawn)
@@ -81,12 +93,12 @@ def leaderboard(data: ReportData) -> Section:
 
 
 def _cells(board: Board, row: Row, place: int | None) -> list[object]:
-    cells: list[object] = ["" if place is None else str(place), tag("td", row.name, class_="name")]
+    cells: list[object] = ["" if place is None else str(place), row.name]
     cells.append(str(len(row.entries)) if row.entries else "")
     for key in KEYS:
-        text = row.figure(key).text()
+        text = spread(row.figure(key))
         cells.append(tag("b", text) if row in board.best_of(key) else text)
-    cells.append(row.processed().text() if row.entries else "")
+    cells.append(spread(row.processed()) if row.entries else "")
     return cells
 
 
@@ -96,12 +108,14 @@ def _terms(row: Row, key: str) -> str:
     affect = [row.figure(name).mean or 0.0 for name in ("CCC_V", "CCC_A")]
     terms = (sum(affect) / 2, *(row.figure(name).mean for name in ("F1_EXPR", "F1_AU")))
     names = ("affect", "expression", "AU")
-    return " + ".join(f"{name} {digits(term, 3)}" for name, term in zip(names, terms, strict=True))
+    return " + ".join(
+        f"{name} {digits_of(term, 3)}" for name, term in zip(names, terms, strict=True)
+    )
 
 
 def _above(best: Row, constant: Row, key: str) -> str:
     ours, theirs = best.figure(key).mean, constant.figure(key).mean
-    return "" if ours is None or theirs is None else f"the best row is {ours - theirs:+.3f} from it"
+    return "" if ours is None or theirs is None else f"best row: {signed(ours - theirs)}"
 
 
 def _runs(board: Board) -> str:
@@ -138,36 +152,37 @@ def _dots(data: ReportData) -> Html | None:
         return None
     rows = board.ranked[:_MOST_DRAWN]
     label = f"{NAMES[key]} of each run, one line a row"
+    drawn = [value for row in rows for value in row.figure(key).values if value is not None]
     constant = board.constant.figure(key).mean
-    with drawing("leaderboard", label, 760, 74 + 24 * len(rows), least=480) as under_way:
+    is_near = constant is not None and constant > 2 * min(drawn) - max(drawn)
+    with drawing("leaderboard", label, 680, 64 + 24 * len(rows), least=540, most=860) as under_way:
         ax = under_way.axes[0]
         for place, row in enumerate(rows):
             values = [value for value in row.figure(key).values if value is not None]
             mean = row.figure(key).mean
             ax.plot(values, [place] * len(values), "o", color=COLOURS[0], alpha=0.45, ms=6, mew=0)
             ax.plot([mean or 0.0], [place], "|", color=INK, ms=15, mew=2.2)
-        if constant is not None:
+        if constant is not None and is_near:
             ax.axvline(constant, color=GREY, lw=1.4, ls=(0, (4, 2)))
-            ax.annotate(
-                "constant",
-                (constant, 1),
-                (5, 2),
-                xycoords=("data", "axes fraction"),
-                textcoords="offset points",
-                color=GREY,
-                annotation_clip=False,
-            )
         ax.set_yticks(range(len(rows)), [short(row.name) for row in rows])
         ax.set_ylim(len(rows) - 0.4, -0.6)
         ax.grid(axis="y", color=FAINT)
         ax.tick_params(axis="y", length=0)
         ax.set_xlabel(NAMES[key])
     shown = f"the {len(rows)} best of " if len(rows) < len(board.rows) else ""
+    where = "is the dashed line" if is_near else "is further left"
+    note = "" if constant is None else f"; the constant predictor ({constant:.3f}) {where}"
     caption = (
         f"{NAMES[key]} of {shown}{count(len(board.rows), 'row')}: a dot is one run, the bar their "
-        f"mean; {data.scope}."
+        f"mean{note}; {data.scope}."
     )
     return figure([under_way.svg], caption, wide=True)
+
+
+def spread(found: Figure, digits: int = 3) -> Html:
+    """Return mean and deviation, this one smaller."""
+    mean, sign, deviation = found.text(digits).partition(" ± ")
+    return joined([mean, tag("small", f"{sign}{deviation}")] if sign else [mean])
 
 
 def short(name: str, most: int = 46) -> str:

@@ -3,7 +3,7 @@
 from typing import Final
 
 from .drawing import COLOURS, FAINT, GREY, drawing
-from .parts import Html, Section, count, figure, joined, paragraph, table
+from .parts import Html, Section, count, figure, joined, paragraph, signed, table
 from .report_data import ReportData
 from .section_scores import NAMES, short
 from .significance import Comparison, Significance
@@ -28,7 +28,6 @@ def significance_section(data: ReportData) -> Section:
         f"pooled"
     )
     parts = [
-        figure([_forest(found)], _caption(found), wide=True),
         table(heads, rows, caption, range(1, 6)),
         paragraph(
             "A recording is drawn whole, for its frames are alike, and both rows are scored on the "
@@ -37,6 +36,8 @@ def significance_section(data: ReportData) -> Section:
             "much training varies with the seed."
         ),
     ]
+    if _drawn(found):
+        parts.insert(0, figure([_forest(found)], _caption(found), wide=True))
     if found.n_recordings < _FEW:
         text = f"Only {count(found.n_recordings, 'recording')}: these intervals are rough."
         parts.insert(0, paragraph(text))
@@ -47,8 +48,10 @@ def _cells(one: Comparison) -> list[object]:
     value = "n/a" if one.value is None else f"{one.value:.3f}"
     if one.difference is None or one.p is None or one.p_holm is None:
         return [one.row.name, value, f"n/a: {one.reason}" if one.reason else "best", "", "", ""]
-    interval = f"{one.low:+.3f} to {one.high:+.3f}"
-    return [one.row.name, value, f"{one.difference:+.3f}", interval, _p(one.p), _p(one.p_holm)]
+    assert one.low is not None
+    assert one.high is not None
+    interval = f"{signed(one.low)} to {signed(one.high)}"
+    return [one.row.name, value, signed(one.difference), interval, _p(one.p), _p(one.p_holm)]
 
 
 def _p(value: float) -> str:
@@ -56,13 +59,14 @@ def _p(value: float) -> str:
 
 
 def _drawn(found: Significance) -> list[Comparison]:
-    there = [one for one in found.comparisons if one.low is not None]
-    return there[: _MOST_DRAWN - 1] + there[-1:] if len(there) > _MOST_DRAWN else there
+    there = [one for one in found.comparisons if one.low is not None and one.row.entries]
+    return there[:_MOST_DRAWN]
 
 
 def _caption(found: Significance) -> str:
-    n_left = sum(one.low is not None for one in found.comparisons) - len(_drawn(found))
-    more = f" ({n_left} rows further down are in the table only)" if n_left else ""
+    n_left = sum(one.low is not None for one in found.comparisons[:-1]) - len(_drawn(found))
+    rest = count(n_left, "row further down", "rows further down")
+    more = f" ({rest} in the table only)" if n_left else ""
     return (
         f"Difference of {NAMES[found.key]} to the best row with its 95 % interval over "
         f"{count(found.n_recordings, 'recording')}{more}; filled: significant after correction."
@@ -72,14 +76,14 @@ def _caption(found: Significance) -> str:
 def _forest(found: Significance) -> Html:
     rows = _drawn(found)
     label = f"Difference of {NAMES[found.key]} of each row to the best one, with 95 % intervals"
-    with drawing("forest", label, 760, 64 + 24 * max(1, len(rows)), least=480) as under_way:
+    with drawing("forest", label, 680, 64 + 24 * len(rows), least=540, most=860) as under_way:
         ax = under_way.axes[0]
         for place, one in enumerate(rows):
             assert one.low is not None
             assert one.high is not None
             assert one.difference is not None
             is_sure = one.p_holm is not None and one.p_holm < _ALPHA
-            colour = COLOURS[0] if one.row.entries else GREY
+            colour = COLOURS[0]
             ax.plot([one.low, one.high], [place, place], color=colour, lw=2)
             fill = colour if is_sure else "white"
             ax.plot([one.difference], [place], "o", color=colour, mfc=fill, mew=1.6, ms=7)

@@ -127,15 +127,17 @@ def _one(
     is_mixed = entry.is_ensemble
     raw = "ensemble, nested" if is_mixed else "prediction"
     with drawing(
-        f"trace-{place}", f"Valence and arousal of {video.name} over its frames", 1000, 400,
-        n_rows=2, least=620,
+        f"trace-{place}", f"Valence and arousal of {video.name} over its frames", 900, 400,
+        n_rows=2, least=700, most=1020,
     ) as under_way:  # fmt: skip
         for number, (ax, name) in enumerate(zip(under_way.axes, _AFFECT, strict=True)):
-            frame, values = _of_video(first.table, video.name, name)
-            ax.plot(*_broken(frame, values), color=COLOURS[4], lw=1.1, label=raw)
             if smoothed is not None:
                 frame, values = _of_video(smoothed, video.name, name)
-                ax.plot(*_broken(frame, values), color=COLOURS[0], lw=2.2, label="smoothed")
+                ax.plot(
+                    *_broken(frame, values), color=COLOURS[5], lw=4.5, alpha=0.8, label="smoothed"
+                )
+            frame, values = _of_video(first.table, video.name, name)
+            ax.plot(*_broken(frame, values), color=COLOURS[1], lw=1.2, label=raw)
             truth = _broken(video.frame, video.truth[:, number])
             ax.plot(*truth, color=INK, lw=1.6, ls=(0, (4, 1.2)), label="annotated")
             ax.set_ylabel(name)

@@ -24,7 +24,7 @@ _LATEX: Final = {
     '"': r"\textquotedbl{}",
     **{sign: f"\\{sign}" for sign in "&%$#_{}"},
 }
-_TITLES: Final = ("CCC-V", "CCC-A", "F1-EXPR", "F1-AU", "P_MTL")
+_TITLES: Final = ("CCC-V", "CCC-A", "F1-EXPR", "F1-AU", r"$P_{\mathrm{MTL}}$")
 
 
 def csv_table(board: Board) -> str:
@@ -82,7 +82,7 @@ def markdown_table(board: Board) -> str:
 
 def latex_table(board: Board) -> str:
     """Return a tabular with the rules of booktabs, the best of each measure bold."""
-    heads = " & ".join(("", "runs", *(latex_escaped(title) for title in _TITLES)))
+    heads = " & ".join(("", "runs", *_TITLES))
     constant, *rows = (
         " & ".join(_cells(board, row, latex_escaped, r"\textbf{{{}}}")) + r" \\"
         for row in _rows(board)
