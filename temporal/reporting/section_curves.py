@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ...core.tasks import TASKS
 from ..run_folder import METRICS_FILE
-from .board import Row
+from .board import KEYS, Row
 from .drawing import COLOURS, LINES, MARKERS, drawing
 from .parts import Html, Section, figure
 from .report_data import ReportData
@@ -41,6 +41,10 @@ class _Curves:
                     found[place, epoch] = value
         return found
 
+    def has(self, group: str, key: str) -> bool:
+        """Return whether a figure is there of any epoch."""
+        return bool(np.isfinite(self.values(group, key)).any())
+
 
 def curves(data: ReportData) -> Section:
     """Return the validation measure and the training losses of the best rows."""
@@ -49,11 +53,15 @@ def curves(data: ReportData) -> Section:
     shown = found[:_MOST_ROWS]
     if not shown:
         return Section(TITLE, left_out=f"no run has its {METRICS_FILE} beside it")
-    key = board.key or "P_MTL"
+    order = [board.key or "P_MTL", *KEYS]
+    there = [key for key in order if any(one.has("val", key) for one in shown)]
+    if not there:
+        return Section(TITLE, left_out="no epoch of the best rows has a validation measure")
+    key = there[0]
     first = _plot(shown, "val", key, NAMES[key], "validation", is_first=True)
     plots = []
     for task in TASKS:
-        if any(np.isfinite(one.values("loss", task)).any() for one in shown):
+        if any(one.has("loss", task) for one in shown):
             plots.append(_plot(shown, "loss", task, "loss", f"training loss: {task}"))
     caption = (
         f"{NAMES[key]} on the validation rows and the training loss of each task, of the best "

@@ -11,7 +11,7 @@ from ..errors import PredictionError
 from .board import Row
 from .drawing import COLOURS, GREY, INK, MARKERS, drawing
 from .evidence import Repeat
-from .parts import Html, Section, count, figure, html, joined, table, tag
+from .parts import Html, Section, count, figure, html, joined, paragraph, table, tag
 from .report_data import ReportData
 from .section_scores import short
 
@@ -36,7 +36,10 @@ def expressions(data: ReportData) -> Section:
     )
     parts: list[Html] = [figure([drawn], caption, wide=True)]
     if first is board.best:
-        parts.append(_confusion(data.best, first))
+        try:
+            parts.append(_confusion(data.best, first))
+        except PredictionError as error:
+            parts.append(paragraph(f"Without a confusion matrix: {error}"))
     return Section(TITLE, joined(parts))
 
 
