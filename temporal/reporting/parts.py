@@ -55,6 +55,11 @@ def signed(value: float, digits: int = 3) -> str:
     return f"{value:+.{digits}f}".replace("-", "\N{MINUS SIGN}")
 
 
+def decimal(value: float, digits: int = 3) -> str:
+    """Return a figure as it is set, with a minus that is no hyphen."""
+    return f"{value:.{digits}f}".replace("-", "\N{MINUS SIGN}")
+
+
 def tag(name: str, *inside: object, **attributes: str) -> Html:
     """Return an element; attributes may end in `_`, for `class` is a word of Python.
 

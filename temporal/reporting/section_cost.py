@@ -74,7 +74,7 @@ def _scatter(data: ReportData) -> Html | None:
     if key is None or len(points) < _LEAST_DRAWN:
         return None
     label = f"{NAMES[key]} by seconds of training"
-    with drawing("cost", label, 560, 340, least=360, most=680) as under_way:
+    with drawing("cost", label, 560, 340, least=360, most=620) as under_way:
         ax = under_way.axes[0]
         right = 0.0
         for place, x, y in points:

@@ -90,7 +90,7 @@ def _plot(
     is_first: bool = False,
 ) -> Html:
     height = 300 + 18 * len(shown) if is_first else 280
-    widths = {"width": 560, "most": 720} if is_first else {"width": 440, "most": 480}
+    widths = {"width": 560, "most": 680} if is_first else {"width": 440, "most": 480}
     label = f"{title} by epoch"
     with drawing(f"curve-{group}-{key}", label, height=height, **widths) as under_way:
         ax = under_way.axes[0]

@@ -66,7 +66,7 @@ def bars_of_parts(
         rate: share of rows in which each is present, if that is shown too.
     """
     height = 84 + 27 * len(names) + 18 * (2 + len(others))
-    with drawing(name, label, 540, height, least=360, most=680) as under_way:
+    with drawing(name, label, 540, height, least=360, most=620) as under_way:
         ax = under_way.axes[0]
         place = np.arange(len(names))
         ax.barh(place, mean_parts(first, key, names), 0.62, color=COLOURS[5], alpha=0.55,

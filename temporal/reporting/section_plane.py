@@ -72,6 +72,8 @@ def _density(name: str, pair: NDArray[Any], most: float) -> Html:
         ax.set_xlim(-1.05, 1.05)
         ax.set_ylim(-1.05, 1.05)
         ax.set_aspect("equal")
+        ax.set_xticks((-1, -0.5, 0, 0.5, 1))
+        ax.set_yticks((-1, -0.5, 0, 0.5, 1))
         ax.set_xlabel("valence")
         ax.set_ylabel("arousal")
         ax.set_title(name)

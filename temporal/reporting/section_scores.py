@@ -155,7 +155,7 @@ def _dots(data: ReportData) -> Html | None:
     drawn = [value for row in rows for value in row.figure(key).values if value is not None]
     constant = board.constant.figure(key).mean
     is_near = constant is not None and constant > 2 * min(drawn) - max(drawn)
-    with drawing("leaderboard", label, 680, 64 + 24 * len(rows), least=540, most=860) as under_way:
+    with drawing("leaderboard", label, 680, 64 + 24 * len(rows), least=540, most=800) as under_way:
         ax = under_way.axes[0]
         for place, row in enumerate(rows):
             values = [value for value in row.figure(key).values if value is not None]

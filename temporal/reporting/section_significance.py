@@ -76,7 +76,7 @@ def _caption(found: Significance) -> str:
 def _forest(found: Significance) -> Html:
     rows = _drawn(found)
     label = f"Difference of {NAMES[found.key]} of each row to the best one, with 95 % intervals"
-    with drawing("forest", label, 680, 64 + 24 * len(rows), least=540, most=860) as under_way:
+    with drawing("forest", label, 680, 64 + 24 * len(rows), least=540, most=800) as under_way:
         ax = under_way.axes[0]
         for place, one in enumerate(rows):
             assert one.low is not None
