@@ -123,14 +123,34 @@ def score(
 
 @click.command()
 @click.argument("runs", type=FOLDER, nargs=-1, required=True, metavar="RUNS...")
+@click.option("--html", type=FILE, help="Write a page with tables and plots, one file.")
+@click.option("--csv", type=FILE, help="Write the table with all digits.")
+@click.option("--markdown", type=FILE, help="Write the table as Markdown.")
+@click.option("--latex", type=FILE, help="Write the table for LaTeX with booktabs.")
+@click.option(
+    "--video", "videos", metavar="ID", multiple=True, help="A video whose traces the page shows."
+)
 @cache_option
-def report(runs: tuple[Path, ...], cache: Path) -> None:
+def report(
+    runs: tuple[Path, ...],
+    html: Path | None,
+    csv: Path | None,
+    markdown: Path | None,
+    latex: Path | None,
+    videos: tuple[str, ...],
+    cache: Path,
+) -> None:
     """Print the scores of many runs as a table, under the constant predictor.
+
+    RUNS are folders of runs or ensembles, or folders that hold them, as that of a sweep. Runs that
+    differ in seeds or folds only are one row, mean ± standard deviation; * marks the best.
 
     \b
     Example:
       abaw report runs/*
+      abaw report sweeps/mine --html report.html --latex table.tex
     """
-    from .temporal.report import score_table
+    from .temporal.report import ReportFiles
+    from .temporal.report import report as make_report
 
-    click.echo(score_table(runs, cache))
+    click.echo(make_report(runs, cache, ReportFiles(html, csv, markdown, latex, videos)))

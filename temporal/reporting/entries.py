@@ -1,0 +1,113 @@
+"""What lies in the folders that a report is asked for: runs, ensembles, and what is not done."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..ensemble_file import is_ensemble, load_ensemble
+from ..errors import TemporalError
+from ..resume import STATE_FILE
+from ..run_folder import METRICS_FILE, RUN_FILE, read_run
+from ..sweep import FAILURES_FILE, SPEC_FILE
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """A finished run, or an ensemble."""
+
+    folder: Path
+    facts: Mapping[str, Any]
+    """What `run.json` or `ensemble.json` holds."""
+    runs: tuple[tuple[Path, Mapping[str, Any]], ...]
+    """The run itself; of an ensemble, the runs of one member: their folds are the ensemble's."""
+    is_ensemble: bool = False
+
+    @property
+    def scores(self) -> Mapping[str, Any] | None:
+        """The figures that count: of the best checkpoint, or the ensemble's nested ones.
+
+        None of a run that was trained on all.
+        """
+        scores: Mapping[str, Any] | None = self.facts["scores"]
+        return scores["nested"] if self.is_ensemble and scores is not None else scores
+
+
+@dataclass(frozen=True)
+class NotDone:
+    """A run of a sweep that has no result."""
+
+    folder: Path
+    reason: str
+
+
+def find_entries(folders: Sequence[Path]) -> tuple[list[Entry], list[NotDone]]:
+    """Return the runs and ensembles of some folders, and the runs there that have no result.
+
+    A folder is that of a run, of an ensemble, or holds such folders, as that of a sweep does; in
+    there, runs that failed, are not finished or cannot be read are no error.
+
+    Raises:
+        TemporalError: a folder is none of these, or an ensemble's runs are not where they were.
+    """
+    entries: list[Entry] = []
+    not_done: list[NotDone] = []
+    for folder in folders:
+        if _holds_result(folder):
+            entries.append(_entry(folder))
+            continue
+        inside = sorted(path for path in folder.glob("*") if path.is_dir())
+        if not any(map(_holds_result, inside)) and not _is_sweep(folder):
+            read_run(folder)  # says that it holds no run
+        for path in filter(_holds_result, inside):
+            try:
+                entries.append(_entry(path))
+            except TemporalError as error:
+                not_done.append(NotDone(path, str(error)))
+        not_done += _not_done(folder, inside)
+    unique = {entry.folder.resolve(): entry for entry in entries}
+    return list(unique.values()), not_done
+
+
+def _holds_result(folder: Path) -> bool:
+    return (folder / RUN_FILE).exists() or is_ensemble(folder)
+
+
+def _is_sweep(folder: Path) -> bool:
+    return any((folder / name).exists() for name in (SPEC_FILE, FAILURES_FILE))
+
+
+def _entry(folder: Path) -> Entry:
+    if not is_ensemble(folder):
+        facts = read_run(folder)
+        return Entry(folder, facts, ((folder, facts),))
+    found = load_ensemble(folder)
+    runs = [run.folder for run in found.runs if run.member == 0]
+    return Entry(folder, found.facts, tuple((run, read_run(run)) for run in runs), True)
+
+
+def _not_done(folder: Path, inside: Sequence[Path]) -> Iterator[NotDone]:
+    failures = _failures(folder / FAILURES_FILE)
+    for name, error in sorted(failures.items()):
+        if not _holds_result(folder / name):
+            yield NotDone(folder / name, f"failed: {error}")
+    for path in inside:
+        begun = (path / METRICS_FILE).exists() or (path / STATE_FILE).exists()
+        if begun and path.name not in failures and not _holds_result(path):
+            yield NotDone(path, f"not finished: it has {_n_epochs(path)} epochs and no {RUN_FILE}")
+
+
+def _failures(path: Path) -> dict[str, str]:
+    if not path.exists():
+        return {}
+    try:
+        return {str(key): str(value) for key, value in json.loads(path.read_text()).items()}
+    except (OSError, ValueError, AttributeError) as error:
+        message = f"{path} must say which runs of a sweep failed, but cannot be read: {error}"
+        raise TemporalError(message) from error
+
+
+def _n_epochs(folder: Path) -> int:
+    path = folder / METRICS_FILE
+    return len(path.read_text().splitlines()) if path.exists() else 0
