@@ -130,7 +130,13 @@ def report(runs: tuple[Path, ...], cache: Path) -> None:
     \b
     Example:
       abaw report runs/*
+      abaw report sweeps/tasks
     """
+    from .temporal.dependency import is_dependency_sweep, read_study
+    from .temporal.dependency_text import study_text
     from .temporal.report import score_table
 
+    if len(runs) == 1 and is_dependency_sweep(runs[0]):
+        click.echo(study_text(read_study(runs[0], cache)))
+        return
     click.echo(score_table(runs, cache))

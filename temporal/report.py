@@ -13,7 +13,7 @@ from .config import CARRIED_OUT, RunConfig
 from .constant import constant_scores
 from .errors import TemporalError
 from .metrics import figure
-from .run_folder import open_labels, read_run
+from .run_folder import open_labels, read_run, refuse_oracle
 from .selection import select
 
 _KEYS: Final = ("CCC_V", "CCC_A", "F1_EXPR", "F1_AU", "P_MTL")
@@ -47,6 +47,8 @@ def score_table(runs: Sequence[Path], cache: Path) -> str:
         CacheError: the labels store cannot be read.
     """
     facts = [read_run(run) for run in runs]
+    for run, one in zip(runs, facts, strict=True):
+        refuse_oracle(run, one, "a table of scores")
     labels = open_labels(cache, facts[0]["labels"]["name"])
     for run, one in zip(runs, facts, strict=True):
         if one["labels"]["fingerprint"] != labels.fingerprint:
