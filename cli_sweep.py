@@ -55,7 +55,12 @@ def temporal_sweep(
     """
     from .temporal.dependency_spec import dependency_sweep
     from .temporal.sweep import n_jobs, open_spec, plan_sweep, plan_text, sweep
-    from .temporal.sweep_spec import is_sweep_preset, spec_from_file, spec_from_flags
+    from .temporal.sweep_spec import (
+        DEPENDENCY,
+        is_sweep_preset,
+        spec_from_file,
+        spec_from_flags,
+    )
 
     has_flags = bool(config or settings or any(varied.values()))
     is_named = spec is not None and is_sweep_preset(spec)
@@ -74,12 +79,12 @@ def temporal_sweep(
     if dry_run:
         click.echo(plan_text(plan_sweep(chosen, cache, out), side_by_side))
         return
-    from .temporal.dependency import is_dependency_sweep, with_shortcuts
-
     result = sweep(chosen, cache, out, jobs=side_by_side, retry=retry, progress=not quiet)
-    if is_dependency_sweep(out) and not result.failures and (more := with_shortcuts(out, cache)):
-        result = sweep(
-            open_spec(more, out), cache, out, jobs=side_by_side, retry=retry, progress=not quiet
-        )
+    if chosen.preset == DEPENDENCY and not result.failures:
+        from .temporal.dependency import with_shortcuts
+
+        if (more := with_shortcuts(out, cache)) is not None:
+            more = open_spec(more, out)
+            result = sweep(more, cache, out, jobs=side_by_side, retry=retry, progress=not quiet)
     click.echo(result.text())
     result.raise_for_failures()

@@ -132,11 +132,13 @@ def report(runs: tuple[Path, ...], cache: Path) -> None:
       abaw report runs/*
       abaw report sweeps/tasks
     """
-    from .temporal.dependency import is_dependency_sweep, read_study
-    from .temporal.dependency_text import study_text
+    from .temporal.dependency_spec import is_dependency_sweep
     from .temporal.report import score_table
 
     if len(runs) == 1 and is_dependency_sweep(runs[0]):
+        from .temporal.dependency import read_study
+        from .temporal.dependency_text import study_text
+
         click.echo(study_text(read_study(runs[0], cache)))
         return
     click.echo(score_table(runs, cache))

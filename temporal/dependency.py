@@ -28,7 +28,7 @@ from .score import RowLabels, rows_of
 from .selection import select
 from .suggested_graph import Edge, acyclic, graph_of_edges, leading_to, shortcuts
 from .sweep import SPEC_FILE
-from .sweep_spec import DEPENDENCY, SweepSpec, spec_from_file
+from .sweep_spec import SweepSpec, spec_from_file
 
 
 @dataclass(frozen=True)
@@ -91,12 +91,6 @@ class Study:
     def framework(self) -> str | None:
         """What `--framework` takes; None if no edge is named."""
         return f"sbe-hsf:{self.graph.text()}" if self.graph.sources else None
-
-
-def is_dependency_sweep(folder: Path) -> bool:
-    """Return whether a folder holds a dependency study."""
-    path = folder / SPEC_FILE
-    return path.is_file() and spec_from_file(path).preset == DEPENDENCY
 
 
 def read_study(folder: Path, cache: Path) -> Study:

@@ -3,19 +3,23 @@
 Each target is trained alone, with the hidden state of each other task (`sbe-hsf:source>target`),
 and with its true labels (an oracle, the upper bound). All have a network of the same size for the
 target and nothing in common with the source's: no layer is shared, no gradient crosses, gradients
-are clipped part by part, and the checkpoint is chosen by the target's measure only. A target that
-is fed has as many more inputs as the source's last hidden layer, or the label's embedding, is wide.
+are clipped part by part, and the checkpoint is chosen by the target's measure only. All take the
+same steps: a window is shown if it holds a label of any task of the study, else a target with few
+labels would gain from more steps. A target that is fed has as many more inputs as the source's last
+hidden layer, or the label's embedding, is wide.
 """
 
 from collections.abc import Collection, Mapping, Sequence
 from itertools import permutations
+from pathlib import Path
 from typing import Any, Final
 
 from ..core.errors import UsageError
 from ..core.tasks import TASKS, Task
 from .config import read_settings
 from .nets.graph import TaskGraph
-from .sweep_spec import DEPENDENCY, SweepSpec, spec_of, texts_of_flags
+from .sweep import SPEC_FILE
+from .sweep_spec import DEPENDENCY, SweepSpec, spec_from_file, spec_of, texts_of_flags
 
 _SETTINGS: Final[dict[str, Any]] = {
     "shared_layers": 0,
@@ -25,7 +29,7 @@ _SETTINGS: Final[dict[str, Any]] = {
 }
 """What keeps a target's training apart from its source's."""
 _WEIGHTS: Final = {task: f"weight_{task}" for task in TASKS}
-_DECIDED: Final = (*_SETTINGS, "framework", "chosen_by", "oracle", "data_seed")
+_DECIDED: Final = (*_SETTINGS, "framework", "chosen_by", "shown_by", "oracle", "data_seed")
 _DEFAULT_SEEDS: Final = "0-4"
 
 
@@ -61,7 +65,8 @@ def dependency_sweep(
         message = f"a dependency study needs at least 2 tasks, but the weights leave {len(tasks)}"
         raise UsageError(message)
     kept = {key: value for key, value in fixed.items() if key not in _DECIDED}
-    spec = spec_of(kept | _SETTINGS, {"seed": grid.get("seed", _DEFAULT_SEEDS)})
+    shown = {"shown_by": list(tasks)}
+    spec = spec_of(kept | _SETTINGS | shown, {"seed": grid.get("seed", _DEFAULT_SEEDS)})
     if len(spec.grid["seed"]) < 2:
         message = "a dependency study needs at least 2 seeds to tell a gain from chance, but got 1"
         raise UsageError(message)
@@ -69,6 +74,12 @@ def dependency_sweep(
     cases += [with_hidden(pair[::-1]) for pair in permutations(tasks, 2)]
     cases += [with_truth(pair[::-1]) for pair in permutations(tasks, 2)]
     return SweepSpec(spec.fixed, spec.grid, tuple(cases), DEPENDENCY)
+
+
+def is_dependency_sweep(folder: Path) -> bool:
+    """Return whether a folder holds a dependency study."""
+    path = folder / SPEC_FILE
+    return path.is_file() and spec_from_file(path).preset == DEPENDENCY
 
 
 def _is_studied(weight: Any) -> bool:  # noqa: ANN401 - as YAML or a flag has it

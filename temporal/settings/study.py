@@ -18,6 +18,9 @@ class StudySettings(Settings):
     chosen_by: Annotated[tuple[Task, ...], BeforeValidator(_tasks)] = ()
     """Tasks by whose measures the checkpoint is chosen, `valence+au`; none is all that are
     trained."""
+    shown_by: Annotated[tuple[Task, ...], BeforeValidator(_tasks)] = ()
+    """Tasks of which a window, or video, must hold a label to be shown in training; none is those
+    that are trained. So runs of different tasks can take the very same steps."""
     oracle: bool = False
     """Whether `label-feedback` is fed the true labels, in training throughout and when it is
     judged: an upper bound. Such a run cannot predict, and its scores are marked."""
