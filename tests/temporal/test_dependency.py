@@ -1,5 +1,6 @@
 """Dependency studies: their runs, what given predictions say, the page and the terminal."""
 
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from abaw.temporal.dependency_text import study_text
 from abaw.temporal.errors import TemporalError
 from abaw.temporal.nets.frameworks import split_name
 from abaw.temporal.nets.graph import TaskGraph
+from abaw.temporal.score import score_table
 from abaw.temporal.sweep import open_spec
 from abaw.temporal.sweep_spec import DEPENDENCY, SweepSpec, spec_from_file
 
@@ -157,13 +159,12 @@ def test_the_gains_are_named_and_the_shortcut_that_adds_nothing_is_left_out(stud
 def test_a_gain_is_the_difference_of_the_measures(made: Made, study: Study):
     found = {}
     for folder in made.out.glob("*/run.json"):
-        config = RunConfig.from_dict(__import__("json").loads(folder.read_text())["config"], "x")
+        config = RunConfig.from_dict(json.loads(folder.read_text())["config"], "x")
         if config.chosen_by == ("expression",) and not config.oracle:
             number = int(folder.parent.name)
             table = noisy(made.truth, made.level(config), 100 + number)
             key = (config.framework, config.seed)
             found[key] = table
-    from abaw.temporal.score import score_table
 
     def mean(framework: str) -> float:
         scores = [

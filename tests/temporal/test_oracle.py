@@ -1,5 +1,6 @@
 """Runs that are fed true labels: an upper bound that nothing takes for a prediction."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -98,14 +99,12 @@ def test_an_oracle_says_so_and_is_refused_wherever_predictions_count(tmp_path: P
 @pytest.mark.heavy
 def test_the_checkpoint_is_chosen_by_the_tasks_that_are_named(tmp_path: Path):
     cache = write_cache(tmp_path / "cache")
-    best = {}
     for task, key in (("valence", "CCC_V"), ("au", "F1_AU")):
         made = made_config(epochs=8, chosen_by=task, learning_rate=2e-2)
         found = train(made, cache, out=tmp_path / "runs", progress=False)
         lines = (found.folder / "metrics.jsonl").read_text().splitlines()
-        values = [__import__("json").loads(line)["val"][key] for line in lines]
-        best[task] = values.index(max(values)) + 1
-        assert found.facts["best_epoch"] == best[task]
+        values = [json.loads(line)["val"][key] for line in lines]
+        assert found.facts["best_epoch"] == values.index(max(values)) + 1
 
 
 def test_a_checkpoint_is_not_chosen_by_a_task_without_weight():

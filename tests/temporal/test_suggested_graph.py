@@ -15,8 +15,7 @@ def test_edges_without_a_cycle_are_all_kept():
 def test_of_a_cycle_the_smallest_gain_is_left_out():
     back = CHAIN | {("valence", "au"): 0.15, ("valence", "expression"): 0.4}
     kept = acyclic(back)
-    # valence>expression is the largest, so expression>valence goes; valence>au would close
-    # valence>expression? no: au>expression, valence>expression, valence>au have no cycle.
+    # expression>valence leads back against valence>expression, au>valence against valence>au.
     assert kept == [("valence", "expression"), ("au", "expression"), ("valence", "au")]
     graph_of_edges(kept).order()
 
