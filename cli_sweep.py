@@ -8,7 +8,7 @@ from .cli_common import FOLDER, cache_option, quiet_option
 
 
 @click.command("temporal-sweep")
-@click.argument("spec", type=click.Path(path_type=Path, dir_okay=False), required=False)
+@click.argument("spec", type=click.Path(path_type=Path), required=False)
 @click.option("--features", help="Embeddings and combinations, e.g. A,B,A+B.")
 @click.option("--encoder", help="Encoders, e.g. gru,lstm.")
 @click.option("--framework", help="Frameworks, e.g. se,sbe.")
@@ -44,22 +44,33 @@ def temporal_sweep(
 
     SPEC.yaml holds `grid` (setting: list of values), and may hold `fixed` settings and a `config`.
     Runs that are done are not done again; started again without SPEC and flags, a sweep goes on.
+    SPEC may be `dependency` too: a study of which tasks gain from which others, for `abaw report`.
 
     \b
     Example:
       abaw temporal-sweep --features A,B,A+B --encoder gru,lstm --seed 0-2 --out sweeps/encoders
       abaw temporal-sweep sweep.yaml --out sweeps/mine --jobs auto
       abaw temporal-sweep --out sweeps/mine --retry
+      abaw temporal-sweep dependency --features A --seed 0-4 --out sweeps/tasks
     """
+    from .temporal.dependency_spec import dependency_sweep
     from .temporal.sweep import n_jobs, open_spec, plan_sweep, plan_text, sweep
-    from .temporal.sweep_spec import spec_from_file, spec_from_flags
+    from .temporal.sweep_spec import (
+        DEPENDENCY,
+        is_sweep_preset,
+        spec_from_file,
+        spec_from_flags,
+    )
 
     has_flags = bool(config or settings or any(varied.values()))
-    if spec is not None and has_flags:
+    is_named = spec is not None and is_sweep_preset(spec)
+    if spec is not None and has_flags and not is_named:
         message = "a sweep comes from SPEC.yaml or from flags, but got both"
         raise click.UsageError(message)
     asked = None
-    if spec is not None:
+    if is_named:
+        asked = dependency_sweep(config, settings, varied)
+    elif spec is not None:
         asked = spec_from_file(spec)
     elif has_flags:
         asked = spec_from_flags(config, settings, varied)
@@ -69,5 +80,11 @@ def temporal_sweep(
         click.echo(plan_text(plan_sweep(chosen, cache, out), side_by_side))
         return
     result = sweep(chosen, cache, out, jobs=side_by_side, retry=retry, progress=not quiet)
+    if chosen.preset == DEPENDENCY and not result.failures:
+        from .temporal.dependency import with_shortcuts
+
+        if (more := with_shortcuts(out, cache)) is not None:
+            more = open_spec(more, out)
+            result = sweep(more, cache, out, jobs=side_by_side, retry=retry, progress=not quiet)
     click.echo(result.text())
     result.raise_for_failures()

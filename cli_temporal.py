@@ -149,6 +149,7 @@ def report(
     Example:
       abaw report runs/*
       abaw report sweeps/mine --html report.html --latex table.tex
+      abaw report sweeps/tasks
     """
     from .temporal.report import ReportFiles
     from .temporal.report import report as make_report

@@ -13,6 +13,7 @@ from ..core.tasks import Task
 from .settings.data import DataSettings
 from .settings.loss import LossSettings
 from .settings.network import NetworkSettings
+from .settings.study import StudySettings
 from .settings.training import TrainingSettings
 
 PRESET_FOLDER: Final = Path(__file__).parent / "presets"
@@ -20,7 +21,7 @@ CARRIED_OUT: Final = ("device", "threads", "save_every", "resident_gb", "score_t
 """Settings that say how a run is carried out, not what it is."""
 
 
-class RunConfig(TrainingSettings, LossSettings, NetworkSettings, DataSettings):
+class RunConfig(StudySettings, TrainingSettings, LossSettings, NetworkSettings, DataSettings):
     """One run: what it is trained on, what is trained, and how.
 
     Raises:
@@ -65,6 +66,19 @@ class RunConfig(TrainingSettings, LossSettings, NetworkSettings, DataSettings):
             message = (
                 "time_axis=frames makes a step of every frame number, so fill must be hold or "
                 "zero, but is drop"
+            )
+            raise UsageError(message)
+        idle = [task for task in self.chosen_by if not self.task_weights[task]]
+        if idle:
+            message = (
+                f"chosen_by must name tasks that are trained, but the weight of {idle[0]} is 0; "
+                f"raise it, or leave it out"
+            )
+            raise UsageError(message)
+        if self.oracle and self.framework.partition(":")[0] != "label-feedback":
+            message = (
+                f"oracle=true feeds true labels, which needs framework=label-feedback:GRAPH, but "
+                f"got {self.framework}"
             )
             raise UsageError(message)
         return self

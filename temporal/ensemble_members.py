@@ -18,7 +18,7 @@ from .metrics import AffectRows, LabelMasks
 from .mixing import aligned
 from .prediction_table import concatenated
 from .predictions import PredictionTable, read_predictions
-from .run_folder import VAL_PREDICTIONS_FILE, open_labels, read_run
+from .run_folder import VAL_PREDICTIONS_FILE, open_labels, read_run, refuse_oracle
 from .score import RowLabels, rows_of
 
 _COLUMNS = ("valence", "arousal", "expression", "au")
@@ -117,6 +117,7 @@ def read_members(folders: Sequence[Path], cache: Path) -> MemberSet:
 
 def _member_run(folder: Path) -> MemberRun:
     facts = read_run(folder)
+    refuse_oracle(folder, facts, "an ensemble")
     fold = facts["config"].get("fold", 0)
     if not isinstance(fold, int):
         message = (

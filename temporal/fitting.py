@@ -40,6 +40,8 @@ class Splits:
     val_rows: RowLabels | None
     trained: frozenset[Task]
     """Tasks with a weight and with labels in the training split."""
+    chosen_by: frozenset[Task]
+    """Those by whose measures the checkpoint is chosen."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ class Fitting:
         self._validation = None if splits.val is None else self._dataset(splits.val)
         network = build_network(self._maker.n_features, config, list(splits.trained)).to(device)
         self._loop = TrainingLoop(config, network, self._training, precision)
-        self._best = BestEpoch(splits.trained, config.patience)
+        self._best = BestEpoch(splits.chosen_by, config.patience)
         folder.mkdir(parents=True, exist_ok=True)
         self._lines: list[str] = []
         self._resume()
@@ -186,7 +188,7 @@ class Fitting:
             scores["train"] = score_table(table, self._splits.train_rows, str(self._folder))
         log.write(loop.epoch, loop.losses(), loop.learning_rate, scores)
         if self._watch is not None:
-            value = choice_value(scores["val"], self._splits.trained) if "val" in scores else None
+            value = choice_value(scores["val"], self._splits.chosen_by) if "val" in scores else None
             best = None if value is None else self._best.value
             told = EpochReport(loop.epoch, self._config.epochs, value, best, self._seconds)
             self._watch(told)

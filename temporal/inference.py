@@ -116,7 +116,11 @@ def _add(
     is_frame = plan.rows != dataset.padding
     if network.is_causal:  # what pads a video's end comes after all that is asked for
         is_frame = torch.ones_like(is_frame)
-    outputs, state = network(dataset.features(plan), is_frame, state)
+    if network.config.oracle:
+        batch = dataset.batch(plan)
+        outputs, state = network(batch.features, is_frame, state, batch.labels)
+    else:
+        outputs, state = network(dataset.features(plan), is_frame, state)
     for task, output in outputs.items():
         own = output.float().reshape(len(rows), -1)
         # Not `index_add_`: CUDA adds up in any order, and rows but the padding are there once.

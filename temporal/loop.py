@@ -49,7 +49,7 @@ class TrainingLoop:
         self.network = network
         self.dataset = dataset
         self.precision: Precision = precision
-        self.feed = build_feed(dataset, config, network.tasks)
+        self.feed = build_feed(dataset, config, config.shown_by or network.tasks)
         self.loss = build_loss(config, dataset.lines, network.tasks, dataset.device)
         self._forward: Callable[..., tuple[Outputs, State]] = network
         if config.compile:

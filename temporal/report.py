@@ -6,6 +6,9 @@ from pathlib import Path
 
 from ..core.errors import UsageError
 from ..core.files import write_text_atomic
+from .dependency import Study, read_study
+from .dependency_spec import is_dependency_sweep
+from .dependency_text import study_text
 from .reporting.board import Board, read_board
 from .reporting.table_files import csv_table, latex_table, markdown_table
 from .reporting.terminal import board_text
@@ -45,6 +48,9 @@ def score_table(runs: Sequence[Path], cache: Path) -> str:
 def report(runs: Sequence[Path], cache: Path, files: ReportFiles | None = None) -> str:
     """Write the files that are asked for; return the table, and what was written.
 
+    A dependency study is no row of the table: its matrices come after it, and are a section of the
+    page.
+
     Raises:
         TemporalError, CacheError: as `score_table`.
         PredictionError: a run's predictions are not those of its scores.
@@ -54,23 +60,33 @@ def report(runs: Sequence[Path], cache: Path, files: ReportFiles | None = None) 
     if files.videos and files.html is None:
         message = "--video chooses what a page shows, so it needs --html FILE"
         raise UsageError(message)
-    board = read_board(runs, cache)
-    lines = [board_text(board)]
+    studies = [read_study(run, cache) for run in runs if is_dependency_sweep(run)]
+    others = [run for run in runs if not is_dependency_sweep(run)]
+    board = read_board(others, cache) if others or not studies else None
+    lines = [board_text(board)] if board is not None else []
+    for study in studies:
+        lines += ["", study_text(study)] if lines else [study_text(study)]
     for path, text in (
         (files.csv, csv_table),
         (files.markdown, markdown_table),
         (files.latex, latex_table),
     ):
-        if path is not None:
-            write_text_atomic(path, text(board))
-            lines.append(f"wrote {path}")
+        if path is None:
+            continue
+        if board is None:
+            message = f"{path} is a table of runs, but only a dependency study is given; add runs"
+            raise UsageError(message)
+        write_text_atomic(path, text(board))
+        lines.append(f"wrote {path}")
     if files.html is not None:
-        write_text_atomic(files.html, _page(board, files.videos))
+        write_text_atomic(files.html, _page(board, files.videos, studies))
         lines.append(f"wrote {files.html}")
     return "\n".join(lines)
 
 
-def _page(board: Board, videos: tuple[str, ...]) -> str:
-    from .reporting.page import page  # draws, which a table in the terminal has no need of
+def _page(board: Board | None, videos: tuple[str, ...], studies: Sequence[Study]) -> str:
+    # These draw, which a table in the terminal has no need of.
+    from .dependency_plot import study_section
+    from .reporting.page import page
 
-    return page(board, videos)
+    return page(board, videos, [study_section(study) for study in studies])

@@ -3,13 +3,14 @@
 run.json                config, stores, versions, seeds, scores: written last, so it means done
 model.safetensors       the best checkpoint, with the standardisation
 metrics.jsonl           one line an epoch
-val_predictions.csv     the best checkpoint's predictions of the validation split
+val_predictions.csv     the best checkpoint's predictions of the validation split; those of an
+                        oracle, which was fed true labels, are oracle_predictions.csv
 events.out.tfevents.*   the same curves for TensorBoard
 """
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -35,6 +36,8 @@ RUN_FILE: Final = "run.json"
 MODEL_FILE: Final = "model.safetensors"
 METRICS_FILE: Final = "metrics.jsonl"
 VAL_PREDICTIONS_FILE: Final = "val_predictions.csv"
+_ORACLE_FILE: Final = "oracle_predictions.csv"
+"""Of another name, so that nothing that reads honest predictions takes them for such."""
 RUN_FORMAT: Final = 2
 
 _SCORE_KEYS: Final = ("CCC_V", "CCC_A", "F1_EXPR", "F1_AU", "P_MTL")
@@ -68,7 +71,8 @@ class RunResult:
         best = f"{'best' if cells else 'last'} epoch {self.facts['best_epoch']}"
         done = "done before" if self.was_there else best
         random = " (RANDOM WEIGHTS)" if self.facts["random_weights"] else ""
-        return f"{self.folder}{random}: {text} ({done})"
+        oracle = " (ORACLE: fed true labels)" if self.facts.get("oracle") else ""
+        return f"{self.folder}{random}{oracle}: {text} ({done})"
 
 
 def open_embeddings(cache: Path, names: Sequence[str]) -> list[EmbeddingStore]:
@@ -138,7 +142,32 @@ def auto_name(config: RunConfig, run_identity: str) -> str:
     framework = config.framework.replace(">", "-to-").replace(":", "-")
     fold = f"-f{config.fold}" if config.fold else ""
     parts = ("+".join(config.features), encoder, framework)
-    return f"{'-'.join(parts)}{fold}-s{config.seed}-{run_identity}"
+    oracle = "-oracle" if config.oracle else ""
+    return f"{'-'.join(parts)}{oracle}{fold}-s{config.seed}-{run_identity}"
+
+
+def val_predictions_file(config: RunConfig) -> str:
+    """Return the name of the file of a run's validation predictions."""
+    return _ORACLE_FILE if config.oracle else VAL_PREDICTIONS_FILE
+
+
+def refuse_oracle(folder: Path, facts: Mapping[str, Any], use: str) -> None:
+    """Refuse a run that was fed true labels where only honest predictions may be.
+
+    Args:
+        folder: of the run.
+        facts: what its `run.json` holds.
+        use: what was to be done with it.
+
+    Raises:
+        TemporalError: it is one.
+    """
+    if facts.get("oracle"):
+        message = (
+            f"{use} needs runs that predict on their own, but {folder} was fed the true labels "
+            f"(oracle=true), which only bounds what feedback can gain; leave it out"
+        )
+        raise TemporalError(message)
 
 
 def finished_run(folder: Path, run_identity: str) -> RunResult | None:

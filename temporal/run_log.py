@@ -69,22 +69,22 @@ class RunLog:
 
 
 class BestEpoch:
-    """The best epoch so far, by P_MTL, or by its terms of the trained tasks only.
+    """The best epoch so far, by P_MTL, or by its terms of some tasks only.
 
     Args:
-        trained: tasks that are trained.
+        chosen_by: those tasks.
         patience: epochs without a better one after which training ends; 0 never does.
     """
 
-    def __init__(self, trained: Collection[Task], patience: int = 0) -> None:
-        self._trained = trained
+    def __init__(self, chosen_by: Collection[Task], patience: int = 0) -> None:
+        self._chosen_by = chosen_by
         self._patience = patience
         self.value = -math.inf
         self.epoch = 0
 
     def improves(self, epoch: int, scores: Scores) -> bool:
         """Take note of an epoch; return whether it is the best."""
-        value = choice_value(scores, self._trained)
+        value = choice_value(scores, self._chosen_by)
         if value <= self.value:
             return False
         self.value, self.epoch = value, epoch
@@ -95,10 +95,10 @@ class BestEpoch:
         return bool(self._patience) and epoch - self.epoch >= self._patience
 
 
-def choice_value(scores: Scores, trained: Collection[Task]) -> float:
-    """Return what a checkpoint is chosen by: P_MTL's terms of the trained tasks that have labels.
+def choice_value(scores: Scores, chosen_by: Collection[Task]) -> float:
+    """Return what a checkpoint is chosen by: P_MTL's terms of the tasks, as far as labelled.
 
-    With all four tasks trained and annotated, that is P_MTL; AUs without a labelled row are left
+    With all four tasks, all annotated, that is P_MTL; AUs without a labelled row are left
     out of their mean.
     """
     per_au = list(scores.per_au.values())
@@ -108,4 +108,4 @@ def choice_value(scores: Scores, trained: Collection[Task]) -> float:
         "expression": scores.F1_EXPR,
         "au": sum(per_au) / len(per_au) if per_au else None,
     }
-    return sum(value for task, value in terms.items() if task in trained and value is not None)
+    return sum(value for task, value in terms.items() if task in chosen_by and value is not None)

@@ -19,7 +19,14 @@ from .inference import predict_sequences
 from .loop import cpu_threads
 from .postprocess import PostProcess
 from .predictions import PredictionTable
-from .run_folder import check_encoder, load_model, open_embeddings, open_labels, read_run
+from .run_folder import (
+    check_encoder,
+    load_model,
+    open_embeddings,
+    open_labels,
+    read_run,
+    refuse_oracle,
+)
 from .selection import Selection, select
 
 
@@ -42,10 +49,11 @@ class RunPredictor:
         Raises:
             FingerprintError: a store holds another embedding than the run was trained on, or a
                 user's encoder has other code now.
-            TemporalError: the run cannot be read.
+            TemporalError: the run cannot be read, or was fed true labels.
             CacheError: a store is missing or not sound.
         """
         facts = read_run(folder)
+        refuse_oracle(folder, facts, "a prediction")
         config = RunConfig.from_dict(facts["config"], str(folder))
         stores = open_embeddings(cache, config.features)
         for store in stores:

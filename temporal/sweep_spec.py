@@ -3,7 +3,7 @@
 import itertools
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,7 +13,10 @@ from ..core.errors import UsageError
 from ..core.names import near_misses
 from .config import RunConfig, read_settings
 
-GRID_KEYS: Final = ("config", "fixed", "grid")
+GRID_KEYS: Final = ("config", "fixed", "grid", "cases", "preset")
+DEPENDENCY: Final = "dependency"
+SWEEP_PRESETS: Final = (DEPENDENCY,)
+"""Sweeps that have a name."""
 _NUMBERED: Final = ("fold", "seed", "data_seed")
 _RANGE: Final = re.compile(r"(\d+)-(\d+)\Z")
 
@@ -25,6 +28,10 @@ class SweepSpec:
     fixed: dict[str, Any]
     grid: dict[str, tuple[Any, ...]]
     """Setting -> its values; runs are all combinations, the last setting changing first."""
+    cases: tuple[Mapping[str, Any], ...] = ()
+    """Settings that go together, where not all combinations are wanted: each with all of `grid`."""
+    preset: str | None = None
+    """Of what study the sweep is; in `dependency` the order of the data follows the seed."""
 
     def configs(self) -> list[RunConfig]:
         """Return the config of each run, each once.
@@ -33,8 +40,12 @@ class SweepSpec:
             UsageError: a combination is no config; the message says which.
         """
         found: dict[str, RunConfig] = {}
-        for values in itertools.product(*self.grid.values()):
-            chosen = dict(zip(self.grid, values, strict=True))
+        for case, values in itertools.product(
+            self.cases or ({},), itertools.product(*self.grid.values())
+        ):
+            chosen = {**case, **dict(zip(self.grid, values, strict=True))}
+            if self.preset == DEPENDENCY and "seed" in chosen:
+                chosen["data_seed"] = chosen["seed"]
             try:
                 config = RunConfig.from_dict({**self.fixed, **chosen}, "the sweep")
             except UsageError as error:
@@ -59,11 +70,39 @@ def spec_from_file(path: Path) -> SweepSpec:
             )
             raise UsageError(message)
     fixed, grid = values.get("fixed") or {}, values.get("grid") or {}
+    cases, preset = values.get("cases") or [], values.get("preset")
     if not isinstance(fixed, dict) or not isinstance(grid, dict):
         message = f"fixed and grid of {path} must be mappings of settings, but are not"
         raise UsageError(message)
+    if not isinstance(cases, list) or not all(isinstance(case, dict) for case in cases):
+        message = f"cases of {path} must be a list of mappings of settings, but are not"
+        raise UsageError(message)
+    if preset not in (None, *SWEEP_PRESETS):
+        message = (
+            f"{path} is a sweep of the preset {preset!r}; {near_misses(str(preset), SWEEP_PRESETS)}"
+        )
+        raise UsageError(message)
     base = read_settings(str(values["config"])) if values.get("config") else {}
-    return spec_of({**base, **fixed}, grid)
+    spec = spec_of({**base, **fixed}, grid)
+    return replace(spec, cases=tuple(cases), preset=preset)
+
+
+def is_sweep_preset(spec: Path) -> bool:
+    """Return whether what a command is given is the name of a sweep, not a file.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    name = str(spec)
+    if "/" in name or "." in name or spec.exists():
+        return False
+    if name not in SWEEP_PRESETS:
+        message = (
+            f"a sweep is a YAML file or a preset, but {name!r} is neither; "
+            f"{near_misses(name, SWEEP_PRESETS)}"
+        )
+        raise UsageError(message)
+    return True
 
 
 def spec_from_flags(
@@ -80,7 +119,24 @@ def spec_from_flags(
         UsageError: a setting is unknown or has no value.
     """
     fixed = read_settings(config) if config else {}
-    grid: dict[str, Any] = {key: _listed(text) for key, text in varied.items() if text is not None}
+    asked, grid = texts_of_flags(settings, varied)
+    return spec_of({**fixed, **asked}, grid)
+
+
+def texts_of_flags(
+    settings: Sequence[str], varied: Mapping[str, str | None]
+) -> tuple[dict[str, str], dict[str, list[str]]]:
+    """Return what flags fix and what they vary, as they are written.
+
+    Args:
+        settings: as of `spec_from_flags`.
+        varied: as of `spec_from_flags`.
+
+    Raises:
+        UsageError: a setting has no value.
+    """
+    fixed: dict[str, str] = {}
+    grid = {key: _listed(text) for key, text in varied.items() if text is not None}
     for text in settings:
         key, equals, value = text.partition("=")
         if not equals:
@@ -90,7 +146,7 @@ def spec_from_flags(
             grid[key.strip()] = value.split("|")
         else:
             fixed[key.strip()] = value.strip()
-    return spec_of(fixed, grid)
+    return fixed, grid
 
 
 def spec_of(fixed: Mapping[str, Any], grid: Mapping[str, Any]) -> SweepSpec:
@@ -144,6 +200,9 @@ def _spread(key: str, item: Any) -> list[Any]:  # noqa: ANN401 - whatever YAML h
 
 def write_spec(path: Path, spec: SweepSpec) -> None:
     """Write a sweep as the YAML that `spec_from_file` reads."""
-    values = {"fixed": spec.fixed, "grid": {key: list(v) for key, v in spec.grid.items()}}
+    values: dict[str, Any] = {} if spec.preset is None else {"preset": spec.preset}
+    values |= {"fixed": spec.fixed, "grid": {key: list(v) for key, v in spec.grid.items()}}
+    if spec.cases:
+        values["cases"] = [dict(case) for case in spec.cases]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(yaml.safe_dump(values, sort_keys=False))

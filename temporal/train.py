@@ -22,6 +22,7 @@ from .data.join_report import JoinReport, check_missing
 from .errors import TemporalError, cannot_compile
 from .fitting import EpochReport, Fitting, Splits
 from .loop import cpu_threads
+from .metrics import Scores
 from .nets.build import check_networks
 from .nets.encoders import encoder_identity
 from .postprocess_fit import postprocessed
@@ -30,7 +31,6 @@ from .predictions import write_predictions
 from .run_folder import (
     RUN_FILE,
     RUN_FORMAT,
-    VAL_PREDICTIONS_FILE,
     RunResult,
     auto_name,
     describe_data,
@@ -38,6 +38,7 @@ from .run_folder import (
     identity,
     open_embeddings,
     open_labels,
+    val_predictions_file,
 )
 from .score import RowLabels
 from .selection import Selection, select
@@ -90,7 +91,7 @@ def train(
         fitted = fitting.run(progress=progress)
     processed = None
     if fitted.predictions is not None and splits.val_rows is not None:
-        write_predictions(folder / VAL_PREDICTIONS_FILE, fitted.predictions)
+        write_predictions(folder / val_predictions_file(config), fitted.predictions)
         processed = postprocessed(config, fitted.predictions, splits.val_rows)
     facts = {
         "format": "abaw-run",
@@ -101,7 +102,8 @@ def train(
         "tasks": [task for task in TASKS if task in splits.trained],
         "precision": precision,
         "random_weights": any(s["objective"] == "random" for s in data["stores"].values()),
-        "scores": None if fitted.scores is None else fitted.scores.to_dict(),
+        "oracle": config.oracle,
+        "scores": _marked(fitted.scores, config),
         "postprocess": processed,
         "best_epoch": fitted.best_epoch,
         "n_epochs": fitted.n_epochs,
@@ -190,19 +192,37 @@ def _read_splits(
     if not trained:
         message = "training needs labelled frames, but the split has none; check the labels"
         raise TemporalError(message)
-    if val_rows is not None and not _can_choose(val_rows, trained):
+    chosen_by = frozenset(config.chosen_by) or trained
+    if not chosen_by <= trained:
+        message = (
+            f"the checkpoint is chosen by {', '.join(config.chosen_by)}, but the training split "
+            f"has labels of {', '.join(task for task in TASKS if task in trained)} only; check "
+            f"the labels, or chosen_by"
+        )
+        raise TemporalError(message)
+    if val_rows is not None and not _can_choose(val_rows, chosen_by):
         message = (
             f"choosing a checkpoint needs validation labels of a trained task "
-            f"({', '.join(task for task in TASKS if task in trained)}), but "
+            f"({', '.join(task for task in TASKS if task in chosen_by)}), but "
             f"{selection.labels.path} has none among its {len(val_rows.keys)} validation rows; add "
             f"a validation split"
         )
         raise TemporalError(message)
-    return Splits(train_lines, selection.rows("train"), val_lines, val_rows, trained), reports
+    return (
+        Splits(train_lines, selection.rows("train"), val_lines, val_rows, trained, chosen_by),
+        reports,
+    )
 
 
-def _can_choose(rows: RowLabels, trained: frozenset[Task]) -> bool:
-    """Return whether the measure of a trained task is defined on the rows."""
+def _marked(scores: Scores | None, config: RunConfig) -> dict[str, Any] | None:
+    """Return the scores as `run.json` holds them; those of an oracle say so."""
+    if scores is None:
+        return None
+    return scores.to_dict() | ({"oracle": True} if config.oracle else {})
+
+
+def _can_choose(rows: RowLabels, chosen_by: frozenset[Task]) -> bool:
+    """Return whether the measure of one of the tasks is defined on the rows."""
     masks = rows.is_labelled
     has_affect = bool((masks.valence & masks.arousal).any())
     has_labels: dict[Task, bool] = {
@@ -211,7 +231,7 @@ def _can_choose(rows: RowLabels, trained: frozenset[Task]) -> bool:
         "expression": bool(masks.expression.any()),
         "au": bool(masks.au.any()),
     }
-    return any(has_labels[task] for task in trained)
+    return any(has_labels[task] for task in chosen_by)
 
 
 def _rng_devices(device: torch.device) -> list[torch.device]:

@@ -29,7 +29,7 @@ class Feed(ABC):
     Args:
         dataset: the training split.
         settings: `segment_length`, `batch_size`, `random_offset`, `data_seed`.
-        tasks: those that are trained: what holds no label of them is not shown.
+        tasks: what holds no label of them is not shown.
 
     Raises:
         TemporalError: there is no label.

@@ -57,7 +57,7 @@ class HiddenFeedback(TaskEncoders):
             fed = [states[source] for source in self.graph.sources.get(task, ())]
             if not self.config.feedback_gradient:
                 fed = [source.detach() for source in fed]
-            x = torch.cat([hidden, *fed], dim=2) if fed else hidden  # (B, T, H + …)
+            x = torch.cat([hidden[task], *fed], dim=2) if fed else hidden[task]  # (B, T, H + …)
             y, own[task] = self.encoders[task](x, is_frame, own[task])
             head = self._head(task)
             states[task] = head.hidden(y)  # (B, T, last hidden width)
@@ -74,7 +74,8 @@ class LabelFeedback(TaskEncoders):
 
     Valence and arousal scale one learned vector by (value + 1) / 2; expressions and AUs mix one
     vector a class by their probabilities, AUs as a sum. In training, a share `truth_rate` of the
-    labelled frames is fed its true label instead; frames without a label never are.
+    labelled frames is fed its true label instead; frames without a label never are. An `oracle` is
+    fed the true label of every labelled frame, always.
 
     Args:
         n_features: F.
@@ -113,7 +114,7 @@ class LabelFeedback(TaskEncoders):
         embedded: dict[Task, torch.Tensor] = {}
         for task in self.order:
             fed = [embedded[source] for source in self.graph.sources.get(task, ())]
-            x = torch.cat([hidden, *fed], dim=2) if fed else hidden
+            x = torch.cat([hidden[task], *fed], dim=2) if fed else hidden[task]
             y, own[task] = self.encoders[task](x, is_frame, own[task])
             outputs[task] = outputs_of(self.heads[task](y), task)
             if task in self.embeddings:
@@ -125,13 +126,15 @@ class LabelFeedback(TaskEncoders):
         if not self.config.feedback_gradient:
             output = output.detach()
         predicted = _weights(task, output)
-        if labels is None or not self.training:
+        if labels is None or not (self.training or self.config.oracle):
             return predicted
         is_labelled = labels.is_labelled[task]
         true = _true_weights(task, labels.values[task]).to(predicted.dtype)
-        chance = torch.rand(output.shape[:2], device=output.device)[..., None]  # (B, T, 1)
         if is_labelled.ndim == 2:
             is_labelled = is_labelled[..., None]
+        if self.config.oracle:
+            return torch.where(is_labelled, true, predicted)
+        chance = torch.rand(output.shape[:2], device=output.device)[..., None]  # (B, T, 1)
         return torch.where(is_labelled & (chance < self.truth_rate), true, predicted)
 
 

@@ -61,6 +61,8 @@ class ShareEncoder(Framework):
 class TaskEncoders(Framework):
     """Layers that all tasks share, then an encoder and a head of each task's own.
 
+    With `shared_layers` 0 the tasks share nothing: the projection is each task's own, too.
+
     Args:
         n_features: F.
         config: `shared_layers` and `task_layers` of the encoder's kind.
@@ -75,8 +77,14 @@ class TaskEncoders(Framework):
         self.graph = graph
         self.order = graph.order(self.tasks)
         """The tasks, each after those that feed it."""
-        self.projection = Projection(n_features, config)
-        self.shared = build_encoder(self.projection.n_outputs, config, config.shared_layers)
+        has_shared = config.shared_layers > 0
+        self.projection = Projection(n_features, config) if has_shared else None
+        width = config.projection or n_features
+        self.shared = build_encoder(width, config, config.shared_layers)
+        self.projections = nn.ModuleDict(
+            {} if has_shared else {task: Projection(n_features, config) for task in self.order}
+        )
+        """A task's own, where no layer is shared."""
         changes: dict[str, Any] = {"heads": config.task_heads or config.heads}
         if config.shared_layers and config.positions == "sinusoidal":
             changes["positions"] = "none"  # the shared layers have added the code already
@@ -98,12 +106,16 @@ class TaskEncoders(Framework):
 
     def begin(
         self, features: torch.Tensor, is_frame: torch.Tensor, state: State
-    ) -> tuple[torch.Tensor, State, dict[Task, State]]:
-        """Return the shared layers' output and state, and the state of each task's encoder."""
+    ) -> tuple[dict[Task, torch.Tensor], State, dict[Task, State]]:
+        """Return what each task's encoder gets at the bottom, the shared state and its own."""
         before, own = state if isinstance(state, tuple) else (None, None)
-        hidden, after = self.shared(self.projection(features), is_frame, before)
         states = own if isinstance(own, tuple) else (None,) * len(self.tasks)
-        return hidden, after, dict(zip(self.tasks, states, strict=True))
+        own_states = dict(zip(self.tasks, states, strict=True))
+        if self.projection is None:
+            bottom = {task: self.projections[task](features) for task in self.tasks}
+            return bottom, None, own_states
+        hidden, after = self.shared(self.projection(features), is_frame, before)
+        return dict.fromkeys(self.tasks, hidden), after, own_states
 
     def in_order(self, outputs: Outputs) -> Outputs:
         """Return the outputs in the order of the tasks."""
@@ -144,7 +156,7 @@ class ShareBottom(TaskEncoders):
         hidden, shared, own = self.begin(features, is_frame, state)
         outputs: Outputs = {}
         for task in self.tasks:
-            y, own[task] = self.encoders[task](hidden, is_frame, own[task])
+            y, own[task] = self.encoders[task](hidden[task], is_frame, own[task])
             outputs[task] = outputs_of(self.heads[task](y), task)
         return outputs, self.end(shared, own)
 

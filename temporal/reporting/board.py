@@ -13,7 +13,7 @@ from ..config import CARRIED_OUT, RunConfig
 from ..constant import constant_scores
 from ..errors import TemporalError
 from ..metrics import figure
-from ..run_folder import open_labels
+from ..run_folder import open_labels, refuse_oracle
 from ..selection import Selection, select
 from .entries import Entry, NotDone, find_entries
 
@@ -198,6 +198,8 @@ def read_board(folders: Sequence[Path], cache: Path) -> Board:
 
 
 def _check(entry: Entry, labels: LabelStore) -> None:
+    for folder, facts in entry.runs:
+        refuse_oracle(folder, facts, "a table of scores")
     fingerprint = entry.facts["labels"]["fingerprint"]
     if fingerprint != labels.fingerprint:
         message = (

@@ -4,7 +4,7 @@ A section is a function that takes `ReportData` and returns a `Section`; a new o
 in `SECTIONS`, at the place where it is to be read.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -44,27 +44,41 @@ SECTIONS: Final[tuple[tuple[str, SectionMaker], ...]] = (
 )
 """Title, for when it cannot be made, and what makes it."""
 
+_N_ABOUT: Final = 3
+"""Sections at the end that are about how the runs were made: cost, settings, provenance."""
 _STYLE: Final = Path(__file__).with_name("page.css")
 _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 """What the file may load: nothing but the images that are in it; a name cannot make it do more."""
 
 
-def page(board: Board, videos: tuple[str, ...] = ()) -> str:
-    """Return the page about the rows of a board.
+def page(
+    board: Board | None, videos: tuple[str, ...] = (), studies: Sequence[tuple[str, str]] = ()
+) -> str:
+    """Return the page about the rows of a board and about dependency studies.
 
     Args:
-        board: the rows.
+        board: the rows; None if there are only studies.
         videos: whose traces it shows; by default some are chosen.
+        studies: title and HTML of a section about each study.
 
     Raises:
         UsageError: a video has no validation row.
     """
-    data = ReportData(board, videos)
-    made = [_made(title, make, data) for title, make in SECTIONS]
+    about = "Dependency of the tasks on each other."
+    name = "task dependency"
+    made: list[Section] = []
+    if board is not None:
+        data = ReportData(board, videos)
+        made = [_made(title, make, data) for title, make in SECTIONS]
+        about = f"Scores on the {data.scope}."
+        name = board.best.name
+    # Before what says how all was made.
+    place = max(len(made) - _N_ABOUT, 0)
+    made[place:place] = [Section(title, html) for title, html in studies]
     there = [section for section in made if not section.left_out]
     entries = [tag("li", tag("a", section.title, href=f"#{section.anchor}")) for section in there]
     body = [tag("section", tag("h2", one.title, id=one.anchor), Html(one.html)) for one in there]
-    title = f"abaw report: {board.best.name}"
+    title = f"abaw report: {name}"
     version = package_versions()["abaw"]
     head = joined(
         [
@@ -81,7 +95,7 @@ def page(board: Board, videos: tuple[str, ...] = ()) -> str:
         "header",
         tag("p", "abaw · stage 2", class_="kicker"),
         tag("h1", "Temporal models of affect"),
-        tag("p", f"Scores on the {data.scope}."),
+        tag("p", about),
     )
     footer = tag("footer", *_left_out(made), tag("p", f"Made by abaw {version}."))
     main = tag("main", heading, *body, footer)

@@ -150,8 +150,9 @@ def _one(
     valence, arousal = video.ccc
     parts = [
         tag("b", video.name),
-        f"{f' ({why})' if why else ''}, {len(video.frame):,} labelled rows: CCC {decimal(valence)} of "
-        f"valence, {decimal(arousal)} of arousal. {_about(first, process)}",
+        f"{f' ({why})' if why else ''}, {len(video.frame):,} labelled rows: "
+        f"CCC {decimal(valence)} of valence, {decimal(arousal)} of arousal. ",
+        _about(first, process),
     ]
     return figure([under_way.svg], joined(parts), wide=True)
 

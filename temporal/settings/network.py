@@ -27,7 +27,8 @@ class NetworkSettings(Settings):
     layers: Annotated[int, Field(ge=1, le=100)] = 1
     """Layers of the encoder of the frameworks `single` and `se`."""
     shared_layers: Annotated[int, Field(ge=0, le=100)] = 1
-    """Layers that the tasks share in the frameworks with a shared bottom."""
+    """Layers that the tasks share in the frameworks with a shared bottom; of 0 they share nothing:
+    each has a projection of its own, too."""
     task_layers: Annotated[int, Field(ge=0, le=100)] = 1
     """Layers of each task's own encoder on top of those."""
     bidirectional: bool = True

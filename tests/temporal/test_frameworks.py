@@ -147,6 +147,38 @@ def test_single_networks_share_nothing():
     assert trained == {k for k, _ in network.named_parameters() if k.startswith("networks.arousal")}
 
 
+@torch.inference_mode()
+def test_a_bottom_without_shared_layers_is_single():
+    single, sbe = (
+        build_network(F, config(framework=name, shared_layers=0)).eval()
+        for name in ("single", "sbe")
+    )
+    parts = (("projection", "projections"), ("encoder", "encoders"))
+    weights = {
+        f"{whole}.{task}.{key}": value
+        for task in TASKS
+        for part, whole in parts
+        for key, value in getattr(single.networks[task], part).state_dict().items()
+    }
+    for task in TASKS:
+        head = single.networks[task].heads[task].state_dict()
+        weights |= {f"heads.{task}.{key}": value for key, value in head.items()}
+    sbe.load_state_dict(weights)
+    x = torch.randn(2, 6, F)
+    for task, output in run(single, x).items():
+        assert torch.equal(run(sbe, x)[task], output)
+
+
+def test_the_loss_of_a_fed_target_leaves_a_source_apart_alone():
+    settings = config(
+        framework="sbe-hsf:au>valence", shared_layers=0, feedback_gradient=False, dropout=0.0
+    )
+    network = build_network(F, settings)
+    run(network, torch.randn(2, 4, F))["valence"].sum().backward()
+    trained = {key for key, value in network.named_parameters() if value.grad is not None}
+    assert trained == {key for key, _ in network.named_parameters() if ".valence." in key}
+
+
 def test_positions_are_added_once_however_many_encoders_follow_each_other():
     def positions(**changes):
         settings = config(encoder="transformer", framework="sbe", **changes)
