@@ -21,8 +21,25 @@ class Group(click.Group):
             ctx.exit(error.exit_code)
 
 
+class _Place(click.Path):
+    """A path that a file or folder can be at: nothing above it is a file."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401
+        """Return the path, or refuse it as what it is below."""
+        path = Path(super().convert(value, param, ctx))
+        for above in path.parents:
+            if above.is_dir():
+                break
+            if above.exists() or above.is_symlink():
+                found = "a file" if above.exists() else "a link that leads nowhere"
+                self.fail(f"{path} must be in folders, but {above} is {found}", param, ctx)
+        return path
+
+
 HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
-FOLDER = click.Path(path_type=Path, file_okay=False)
+FOLDER = _Place(path_type=Path, file_okay=False)
+OUT = _Place(path_type=Path)
+"""A file or folder to write."""
 FILE = click.Path(path_type=Path, dir_okay=False)
 ANY = click.Path(path_type=Path)
 

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import click
 
-from .cli_common import ANY, FILE, FOLDER, cache_option, quiet_option, set_option
+from .cli_common import ANY, FILE, FOLDER, OUT, cache_option, quiet_option, set_option
 
 
 @click.command("temporal-train")
@@ -51,7 +51,7 @@ def temporal_train(
 @click.command("temporal-predict")
 @click.argument("run", type=FOLDER)
 @click.option("--split", type=click.Choice(["train", "val", "test"]), required=True)
-@click.option("--out", type=ANY, required=True, help="The file, or folder of files, to write.")
+@click.option("--out", type=OUT, required=True, help="The file, or folder of files, to write.")
 @click.option(
     "--format",
     "form",

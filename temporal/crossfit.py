@@ -86,7 +86,8 @@ def groups_of_folds(folds: Mapping[int, Sequence[str]], key_videos: Sequence[str
             if group.setdefault(recording, place) != place:
                 message = (
                     f"folds must have no recording in common, but {recording!r} is predicted in "
-                    f"fold {list(folds)[group[recording]]} and in fold {fold}; make folds anew"
+                    f"fold {list(folds)[group[recording]]} and in fold {fold}; leave fold 0 out, "
+                    f"which is the official split, or make folds anew"
                 )
                 raise PredictionError(message)
     every = [video for videos in folds.values() for video in videos]

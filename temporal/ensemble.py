@@ -1,29 +1,34 @@
 """Mixes runs: members weighed on out-of-fold predictions, and an honest figure of what it gains.
 
-Weights and post-processing that were fitted on the rows they are scored on promise too much. Both
-are fitted again without each group of recordings (or without each fold) and scored on it: that is
-the nested figure. What no ensemble can undo: each run's checkpoint was chosen on its own validation
-rows, so the figures of the members, too, are a little high.
+Members that were chosen by their scores, weights and post-processing that were fitted on the rows
+they are scored on promise too much. All are found again without each group of recordings (or
+without each fold) and scored on it: that is the nested figure.
+
+What no ensemble can undo: each run's checkpoint was chosen on its own validation rows, so the
+figures of the members, too, are a little high.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..core.errors import UsageError
 from ..core.files import write_json_atomic
 from ..core.provenance import git_commit, now, package_versions
-from ..core.table import text_table
 from ..core.tasks import TASKS
 from .crossfit import Groups
-from .ensemble_file import ENSEMBLE_FILE, ENSEMBLE_FORMAT, NESTED_FILE
+from .ensemble_copy import copied_folders, copy_runs, needed_code, remove_copies
+from .ensemble_file import ENSEMBLE_FILE, ENSEMBLE_FORMAT, IN_SAMPLE_FILE, NESTED_FILE
 from .ensemble_members import MemberRun, MemberSet, read_members
-from .metrics import Scores, figure
-from .mix_weights import WEIGHTINGS, Weighting, choose_weights
+from .ensemble_result import EnsembleResult
+from .member_choice import choose_members
+from .metrics import Scores
+from .mix_weights import WEIGHTINGS, Weighting
 from .mixing import EXPRESSION_MIXES, ExpressionMix, Weights, equal_weights, mix_tables
 from .postprocess import KINDS, PostProcess
 from .postprocess_fit import fit, fit_each
@@ -32,8 +37,9 @@ from .run_folder import RUN_FILE
 from .score import RowLabels, score_table
 from .settings.training import Smoothing
 
-_KEYS: Final = ("CCC_V", "CCC_A", "F1_EXPR", "F1_AU", "P_MTL")
-_TASK_KEYS: Final = dict(zip(TASKS, _KEYS, strict=False))
+Mask = NDArray[np.bool_]
+
+_TASK_KEYS: Final = dict(zip(TASKS, ("CCC_V", "CCC_A", "F1_EXPR", "F1_AU"), strict=True))
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,10 @@ class EnsembleSettings:
     """Groups of recordings for the nested figure, where there is one fold."""
     seed: int = 0
     """Draws these groups."""
+    best: int | None = None
+    """Members that take part, the best by their mean P_MTL over folds; None: all."""
+    folds: frozenset[int] | None = None
+    """Folds whose runs take part; None: all."""
 
     def __post_init__(self) -> None:
         for name, value, known in (
@@ -65,58 +75,36 @@ class EnsembleSettings:
         if self.n_groups < 2:
             message = f"n_groups of an ensemble must be at least 2, but got {self.n_groups}"
             raise UsageError(message)
-
-
-@dataclass(frozen=True)
-class EnsembleResult:
-    """An ensemble that was written."""
-
-    folder: Path
-    facts: dict[str, Any]
-    """What `ensemble.json` holds."""
-
-    def text(self) -> str:
-        """Return members, weights and scores for people to read."""
-        rows = [(member["name"], *_figures(member["scores"])) for member in self.facts["members"]]
-        names = {
-            "equal": "equal mean",
-            "equal_nested": "equal mean, post-processed, nested",
-            "in_sample": "ensemble, in-sample",
-            "nested": "ensemble, nested",
-        }
-        rows += [(text, *_figures(self.facts["scores"][key])) for key, text in names.items()]
-        numbers = range(1, len(_KEYS) + 1)
-        lines = text_table([("", *_KEYS), *rows], numbers)
-        tasks = [task for task in TASKS if task in self.facts["members"][0]["weights"]]
-        shares = [
-            (member["name"], *(f"{member['weights'][task]:.3f}" for task in tasks))
-            for member in self.facts["members"]
-        ]
-        lines += ["", *text_table([("weights", *tasks), *shares], range(1, len(tasks) + 1))]
-        lines += ["", self.facts["nested"]["note"]]
-        if self.facts["random_weights"]:
-            lines.append(
-                "RANDOM WEIGHTS: some embeddings come from networks that have learnt nothing"
-            )
-        return "\n".join([*lines, f"wrote {self.folder / ENSEMBLE_FILE}"])
+        if self.best is not None and self.best < 1:
+            message = f"best of an ensemble must be at least 1, but got {self.best}"
+            raise UsageError(message)
 
 
 def ensemble(
-    runs: Sequence[Path], out: Path, cache: Path, settings: EnsembleSettings | None = None
+    runs: Sequence[Path],
+    out: Path,
+    cache: Path,
+    settings: EnsembleSettings | None = None,
+    *,
+    copy: bool = True,
 ) -> EnsembleResult:
     """Choose weights and post-processing for runs and write them to a folder.
 
     An ensemble that is there already is replaced.
 
     Args:
-        runs: folders of finished runs; those that differ only in their fold are one member.
+        runs: folders of finished runs, or of many, as a sweep's; runs that differ only in their
+            fold are one member.
         out: folder of the ensemble.
         cache: folder of the labels store that the runs were scored on.
-        settings: how to mix; by default with fitted weights.
+        settings: which to take, and how to mix; by default all, with fitted weights.
+        copy: copy what prediction needs of the runs that count, so that the folder predicts alone;
+            else it refers to them where they are.
 
     Raises:
         UsageError: runs or folder cannot be used so.
-        TemporalError: a run is not finished, or runs were scored on different labels or folds.
+        TemporalError: a run is not finished, or runs were scored on different labels or folds, or
+            a run lacks what is copied.
         PredictionError: predictions are for different frames, or lack annotated ones.
         CacheError: the labels store cannot be read.
     """
@@ -124,33 +112,46 @@ def ensemble(
     if (out / RUN_FILE).exists():
         message = f"{out} must be a folder of its own, but holds a run; give another --out"
         raise UsageError(message)
-    found = read_members(runs, cache)
+    found = read_members(runs, cache, settings.folds)
     groups = found.groups(settings.n_groups, settings.seed)
     everything = np.ones(len(found.rows.keys), np.bool_)
-    weights, *of_groups = choose_weights(
-        found.tables,
-        found.rows,
-        [everything, *groups.others()],
-        settings.weighting,
-        settings.expression,
-    )
-    equal = equal_weights(found.tables)
+    splits = [everything, *groups.others()]
+    choice = choose_members(found, splits, settings.best)
+    weights, *of_groups = choice.weights(splits, settings.weighting, settings.expression)
+    equal_of_groups = choice.equal_weights()[1:]
     mixed = mix_tables(found.tables, weights, settings.expression)
     process = fit(mixed, found.rows, settings.smoothing, tune_thresholds=settings.tune_thresholds)
-    nested = _nested(found, groups, of_groups, settings)
-    equal_nested = _nested(found, groups, [equal] * groups.n, settings)
     scored = {
-        "equal": mix_tables(found.tables, equal, settings.expression),
-        "equal_nested": equal_nested,
+        "equal": mix_tables(found.tables, equal_weights(found.tables), settings.expression),
+        "equal_nested": _nested(found, groups, equal_of_groups, settings),
         "in_sample": process.apply(mixed),
-        "nested": nested,
+        "nested": _nested(found, groups, of_groups, settings),
     }
+    taken = choice.places[0].tolist()
+    counting = [
+        run
+        for place in taken
+        if any(shares[place] for shares in weights.values())
+        for run in found.members[place].runs
+    ]
+    before = copied_folders(out / ENSEMBLE_FILE)
+    folders = copy_runs(counting, out) if copy else None
     facts = {
         "format": "abaw-ensemble",
         "format_version": ENSEMBLE_FORMAT,
         "weighting": settings.weighting,
         "expression": settings.expression,
-        "members": _member_facts(found, weights, out),
+        "members": [
+            {
+                "name": found.members[place].name,
+                "weights": {task: float(weights[task][place]) for task in TASKS if task in weights},
+                "scores": scores_of(found.tables[place], found.rows, "a member").to_dict(),
+                "runs": [_run_facts(run, out, folders) for run in found.members[place].runs],
+            }
+            for place in taken
+        ],
+        "copied": copy,
+        "best": choice.facts(),
         "postprocess": process.to_dict(),
         "scores": {
             name: scores_of(table, found.rows, name).to_dict() for name, table in scored.items()
@@ -159,17 +160,20 @@ def ensemble(
         "labels": {"name": found.labels.name, "fingerprint": found.labels.fingerprint},
         "stores": {
             name: store
-            for member in found.members
-            for name, store in member.runs[0].facts["stores"].items()
+            for place in taken
+            for name, store in found.members[place].runs[0].facts["stores"].items()
         },
         "random_weights": any(
-            run.facts["random_weights"] for member in found.members for run in member.runs
+            run.facts["random_weights"] for place in taken for run in found.members[place].runs
         ),
         "made": {"date": now(), "commit": git_commit(), "versions": package_versions()},
     }
-    write_predictions(out / NESTED_FILE, nested)
+    write_predictions(out / NESTED_FILE, scored["nested"])
+    write_predictions(out / IN_SAMPLE_FILE, scored["in_sample"])
     write_json_atomic(out / ENSEMBLE_FILE, facts)
-    return EnsembleResult(out, facts)
+    remove_copies(out, before - set((folders or {}).values()))
+    code = needed_code(counting) if copy else {}
+    return EnsembleResult(out, facts, dict(found.left_out), code)
 
 
 def _nested(
@@ -182,7 +186,7 @@ def _nested(
     if groups.n < 2:
         return mix_tables(found.tables, equal_weights(found.tables), settings.expression)
 
-    def part(weights: Weights, others: Any) -> PredictionTable:  # noqa: ANN401
+    def part(weights: Weights, others: Mask) -> PredictionTable:
         mixed = mix_tables(found.tables, weights, settings.expression)
         process: PostProcess = fit_each(
             mixed,
@@ -205,28 +209,24 @@ def _nested_facts(found: MemberSet, groups: Groups, settings: EnsembleSettings) 
         )
     else:
         unit = "folds" if over == "folds" else "groups of recordings"
+        what = "weights" if settings.best is None else "members, weights"
         note = (
-            f"nested: weights and post-processing fitted on {groups.n - 1} of {groups.n} {unit} "
+            f"nested: {what} and post-processing fitted on {groups.n - 1} of {groups.n} {unit} "
             f"and scored on the one left out; in-sample: fitted on what is scored"
         )
     return {"over": over, "n_groups": groups.n, "seed": settings.seed, "note": note}
 
 
-def _member_facts(found: MemberSet, weights: Weights, out: Path) -> list[dict[str, Any]]:
-    return [
-        {
-            "name": member.name,
-            "weights": {task: float(weights[task][place]) for task in TASKS if task in weights},
-            "scores": scores_of(member.table, found.rows, member.name).to_dict(),
-            "runs": [_run_facts(run, out) for run in member.runs],
-        }
-        for place, member in enumerate(found.members)
-    ]
+def _run_facts(run: MemberRun, out: Path, copied: Mapping[str, str] | None) -> dict[str, Any]:
+    """Return where a run is, seen from the ensemble's folder, so that both can be moved together.
 
-
-def _run_facts(run: MemberRun, out: Path) -> dict[str, Any]:
-    # From the ensemble's folder, so that both can be moved together.
-    folder = os.path.relpath(run.folder.resolve(), out.resolve())
+    Of copied runs, None for one without weight: it is not needed.
+    """
+    folder: str | None
+    if copied is None:
+        folder = os.path.relpath(run.folder.resolve(), out.resolve())
+    else:
+        folder = copied.get(run.identity)
     return {"folder": folder, "fold": run.fold, "identity": run.identity}
 
 
@@ -243,7 +243,3 @@ def scores_of(table: PredictionTable, rows: RowLabels, source: str) -> Scores:
     if "au" not in table.tasks:
         absent["per_au"] = {}
     return replace(scores, **absent)
-
-
-def _figures(scores: dict[str, Any]) -> list[str]:
-    return [figure(scores[key], 3) for key in _KEYS]

@@ -1,7 +1,9 @@
 """The folder of an ensemble, and how it predicts: like a run, from the predictions of its runs.
 
-ensemble.json             members, weights, post-processing, scores: written last
-nested_predictions.csv    validation predictions, each by what was fitted without its recording
+ensemble.json               members, weights, post-processing, scores: written last
+members/…                   copies of the runs that count, see `ensemble_copy`
+nested_predictions.csv      validation predictions, each by what was fitted without its recording
+in_sample_predictions.csv   the same by what was fitted on all of them: their score is in-sample
 """
 
 import json
@@ -21,6 +23,7 @@ from .run_folder import read_run
 
 ENSEMBLE_FILE: Final = "ensemble.json"
 NESTED_FILE: Final = "nested_predictions.csv"
+IN_SAMPLE_FILE: Final = "in_sample_predictions.csv"
 ENSEMBLE_FORMAT: Final = 1
 
 
@@ -55,7 +58,7 @@ def is_ensemble(folder: Path) -> bool:
 
 
 def load_ensemble(folder: Path) -> Ensemble:
-    """Return the ensemble in a folder; its runs are found where they lie beside it.
+    """Return the ensemble in a folder; its runs are found in it, or where they lie beside it.
 
     Raises:
         TemporalError: there is no ensemble, or one of its runs is missing or another one now.

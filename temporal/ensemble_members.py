@@ -1,7 +1,8 @@
 """The members of an ensemble: runs that differ only in their fold are one model."""
 
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -14,6 +15,7 @@ from ..core.errors import UsageError
 from .config import CARRIED_OUT
 from .crossfit import Groups, groups_of_folds, recording_groups
 from .errors import TemporalError
+from .found_runs import find_runs
 from .metrics import AffectRows, LabelMasks
 from .mixing import aligned
 from .prediction_table import concatenated
@@ -21,6 +23,7 @@ from .predictions import PredictionTable, read_predictions
 from .run_folder import VAL_PREDICTIONS_FILE, open_labels, read_run, refuse_oracle
 from .score import RowLabels, rows_of
 
+_FOLD = re.compile(r"[0-9]{1,4}")
 _COLUMNS = ("valence", "arousal", "expression", "au")
 
 
@@ -55,6 +58,8 @@ class MemberSet:
     rows: RowLabels
     fold_videos: Mapping[int, Sequence[str]]
     """Fold -> the video of each of its rows, one fold after another as in the tables."""
+    left_out: Mapping[str, str]
+    """Folders of runs that were found, but take no part -> why."""
 
     @property
     def tables(self) -> list[PredictionTable]:
@@ -73,8 +78,18 @@ class MemberSet:
         return recording_groups(self.members[0].table.video, videos, n_groups, seed)
 
 
-def read_members(folders: Sequence[Path], cache: Path) -> MemberSet:
+def read_members(
+    folders: Sequence[Path], cache: Path, folds: Collection[int] | None = None
+) -> MemberSet:
     """Read finished runs and put those together that differ only in their fold.
+
+    Of runs that were not named one by one, but lie in a folder of runs, those that cannot take
+    part (not finished, failed, trained on all data, of a model that lacks a fold) are left out.
+
+    Args:
+        folders: of runs, or of many, as a sweep's.
+        cache: folder of the labels store.
+        folds: those whose runs take part; None for all.
 
     Raises:
         UsageError: no run is given, one is given twice, or one was trained on all data.
@@ -85,7 +100,20 @@ def read_members(folders: Sequence[Path], cache: Path) -> MemberSet:
     if not folders:
         message = "an ensemble needs at least one run, but none is given"
         raise UsageError(message)
-    runs = [_member_run(folder) for folder in folders]
+    found = find_runs(folders)
+    left_out = dict(found.left_out)
+    runs = []
+    for folder in found.folders:
+        facts = read_run(folder)
+        if folder in found.listed and not _is_of_fold(facts):
+            left_out[str(folder)] = "trained on all data, so it has no validation predictions"
+        else:
+            runs.append(_member_run(folder, facts))
+    runs = [run for run in runs if folds is None or run.fold in folds]
+    if not runs:
+        which = "a fold" if folds is None else _listed(sorted(folds))
+        message = f"an ensemble needs at least one run of {which}, but none is given"
+        raise UsageError(message)
     labels = open_labels(cache, runs[0].facts["labels"]["name"])
     for run in runs:
         if run.facts["labels"]["fingerprint"] != labels.fingerprint:
@@ -99,6 +127,7 @@ def read_members(folders: Sequence[Path], cache: Path) -> MemberSet:
     for run in runs:
         of_member.setdefault(_member_key(run), []).append(run)
     groups = [sorted(some, key=lambda run: run.fold) for some in of_member.values()]
+    groups = _complete(groups, found.listed, left_out)
     for some in groups:
         _check_folds(some, groups[0])
     names = _names([some[0] for some in groups])
@@ -112,14 +141,36 @@ def read_members(folders: Sequence[Path], cache: Path) -> MemberSet:
     )
     fold_videos = {run.fold: table.video for run, table in zip(groups[0], of_runs[0], strict=True)}
     rows = _annotated(labels.table, list(fold_videos), tables[0].video)
-    return MemberSet(members, labels, rows, fold_videos)
+    return MemberSet(members, labels, rows, fold_videos, left_out)
 
 
-def _member_run(folder: Path) -> MemberRun:
-    facts = read_run(folder)
+def folds_from_text(text: str | None) -> frozenset[int] | None:
+    """Return the folds of a text like `0`, `1,3` or `1-6`; None for None.
+
+    Raises:
+        UsageError: it names none.
+    """
+    if text is None:
+        return None
+    folds: set[int] = set()
+    for part in text.split(","):
+        first, dash, last = (piece.strip() for piece in part.partition("-"))
+        is_range = _FOLD.fullmatch(first) and _FOLD.fullmatch(last if dash else first)
+        if not is_range:
+            message = f"--fold takes folds like 0, 1,3 or 1-6, but got {text!r}"
+            raise UsageError(message)
+        folds.update(range(int(first), int(last or first) + 1))
+    return frozenset(folds)
+
+
+def _is_of_fold(facts: Mapping[str, Any]) -> bool:
+    return isinstance(facts["config"].get("fold", 0), int)
+
+
+def _member_run(folder: Path, facts: dict[str, Any]) -> MemberRun:
     refuse_oracle(folder, facts, "an ensemble")
     fold = facts["config"].get("fold", 0)
-    if not isinstance(fold, int):
+    if not _is_of_fold(facts):
         message = (
             f"an ensemble is chosen on validation predictions, but {folder} was trained on all "
             f"data (fold={fold}) and has none; give runs of a fold"
@@ -134,6 +185,32 @@ def _member_key(run: MemberRun) -> str:
     settings = {key: value for key, value in run.facts["config"].items() if key not in left_out}
     stores = {name: store["fingerprint"] for name, store in run.facts["stores"].items()}
     return json.dumps([settings, stores], sort_keys=True)
+
+
+def _complete(
+    groups: Sequence[list[MemberRun]], listed: Collection[Path], left_out: dict[str, str]
+) -> list[list[MemberRun]]:
+    """Return the members, but for those found in a folder of runs that lack a fold others have.
+
+    Raises:
+        TemporalError: none is left.
+    """
+    needed = {run.fold for some in groups for run in some}
+    kept = []
+    for some in groups:
+        missing = sorted(needed - {run.fold for run in some})
+        if missing and any(run.folder in listed for run in some):
+            lacks = f"its model lacks {_listed(missing)}"
+            left_out |= {str(run.folder): lacks for run in some}
+        else:
+            kept.append(some)
+    if not kept:
+        message = (
+            f"a member of an ensemble must have a run of each of {_listed(sorted(needed))}, but "
+            f"none has; finish the sweep, or name the runs one by one"
+        )
+        raise TemporalError(message)
+    return kept
 
 
 def _check_folds(runs: Sequence[MemberRun], first: Sequence[MemberRun]) -> None:

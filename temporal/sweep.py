@@ -23,12 +23,12 @@ from .config import RunConfig
 from .errors import TemporalError
 from .executor import Executor, Job, ProcessExecutor, Report
 from .fitting import EpochReport
+from .found_runs import FAILURES_FILE
 from .metrics import figure
 from .sweep_spec import SweepSpec, spec_from_file, write_spec
 from .train import planned, train
 
 SPEC_FILE: Final = "sweep.yaml"
-FAILURES_FILE: Final = "failures.json"
 
 
 @dataclass(frozen=True)

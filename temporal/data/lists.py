@@ -7,6 +7,7 @@ does not say how long they are; a line `<video>,<number of frames>` does.
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from ...core.names import check_video_id
 from ..errors import AnnotationError
@@ -24,6 +25,9 @@ from .task_folders import TASK_FOLDERS
 
 PATH_COLUMNS = frozenset({"image", "image_location"})
 """What the first line of a list of frames calls their paths, in lower case."""
+_SHOWN: Final = 20
+MOST_FRAMES: Final = 10_000_000
+"""Frames of a video beyond which a list is wrong: more than four days at 25 a second."""
 
 
 def is_frame_list(path: Path, challenge: Challenge) -> bool:
@@ -58,11 +62,13 @@ def listed_videos(path: Path) -> tuple[dict[str, int | None], str]:
         Video -> number of its frames, or None where the list does not say it.
 
     Raises:
-        AnnotationError: the list cannot be read, names nothing, or a number of frames is none.
+        AnnotationError: the list cannot be read, names nothing, or a number of frames is none, or
+            of no video, or not what the list says elsewhere of the video.
         VideoIdError: a name could leave its folder.
     """
     lines, sha256 = read_lines(path)
     lengths: dict[str, int | None] = {}
+    first_line: dict[str, int] = {}
     for number, line in enumerate(lines, 1):
         name, _, rest = line.partition(",")
         video, length = name.strip(), rest.partition(",")[0].strip()
@@ -75,17 +81,40 @@ def listed_videos(path: Path) -> tuple[dict[str, int | None], str]:
             )
             raise AnnotationError(message)
         check_video_id(video, f"{path}:{number}")
-        if length and (not length.isdecimal() or int(length) < 1):
+        is_number = length.isdecimal() and any(int(digit) for digit in length)
+        if length and not is_number:
             message = (
                 f"{path}:{number} must name a video, and may say behind a comma how many frames it "
                 f"has, but has {length!r} there; mend the line"
             )
             raise AnnotationError(message)
-        lengths[video] = int(length) if length else None
+        n_frames = _checked_length(length, f"{path}:{number}", video) if length else None
+        if lengths.setdefault(video, n_frames) != n_frames:
+            says = "does not say how long" if n_frames is None else f"has {n_frames:,} frames"
+            other = lengths[video]
+            said = "does not say" if other is None else f"says {other:,}"
+            message = (
+                f"{path}:{number} must say of a video what the list says elsewhere, but "
+                f"{video!r} {says}, and line {first_line[video]} {said}; remove one of them"
+            )
+            raise AnnotationError(message)
+        first_line.setdefault(video, number)
     if not lengths:
         message = f"{path} must list frames or videos, but lists none; give the challenge's list"
         raise AnnotationError(message)
     return lengths, sha256
+
+
+def _checked_length(text: str, where: str, video: str) -> int:
+    """Return a number of frames from its digits."""
+    if len(text) > _SHOWN or int(text) > MOST_FRAMES:
+        shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+        message = (
+            f"{where} must say at most {MOST_FRAMES:,} frames of a video, but says {shown} of "
+            f"{video!r}; mend the line"
+        )
+        raise AnnotationError(message)
+    return int(text)
 
 
 def read_video_list(path: Path, crops: CropTrees | None) -> list[SourceRows]:
@@ -124,7 +153,7 @@ def read_video_list(path: Path, crops: CropTrees | None) -> list[SourceRows]:
             path,
             "test",
             video,
-            unlabelled_values(length or max(1, last_crop[video])),
+            unlabelled_values(length or _likely(last_crop[video], "crop", path, video)),
             sha256,
             last_crop.get(video),
         )
@@ -146,10 +175,26 @@ def video_list_rows(path: Path, n_frames: Callable[[str], int]) -> list[SourceRo
     listed, sha256 = listed_videos(path)
     return [
         numbered_rows(
-            path, "test", video, unlabelled_values(length or max(1, n_frames(video))), sha256
+            path,
+            "test",
+            video,
+            unlabelled_values(length or _likely(n_frames(video), "frame", path, video)),
+            sha256,
         )
         for video, length in listed.items()
     ]
+
+
+def _likely(last: int, what: str, path: Path, video: str) -> int:
+    """Return how many frames a video has whose last one is known; 1 if none is."""
+    if last > MOST_FRAMES:
+        message = (
+            f"{path} names {video!r}, whose last {what} is {last:,}, but a video has at most "
+            f"{MOST_FRAMES:,} frames; say its length in the list (<video>,<number of frames>), or "
+            f"remove the {what}"
+        )
+        raise AnnotationError(message)
+    return max(1, last)
 
 
 def _last_crop(crops: CropTrees, video: str) -> int:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from safetensors.numpy import save_file
 
 from abaw.cache import LabelStore
 from abaw.core.files import write_json_atomic
@@ -64,6 +65,7 @@ def write_run(
         "random_weights": False,
     }
     write_predictions(folder / "val_predictions.csv", table)
+    save_file({"standardizer.mean": np.zeros(1, np.float32)}, folder / "model.safetensors")
     write_json_atomic(folder / "run.json", facts)
     return folder
 

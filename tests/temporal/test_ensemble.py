@@ -61,7 +61,7 @@ def test_the_folder_predicts_what_was_scored_in_sample(
     made: Made, tmp_path: Path, weighting: str, expression: str
 ):
     settings = EnsembleSettings(weighting, expression)
-    facts = ensemble(made.runs, tmp_path, made.cache, settings).facts
+    facts = ensemble(made.runs, tmp_path, made.cache, settings, copy=False).facts
     assert is_ensemble(tmp_path)
     assert not is_ensemble(made.runs[0])
     loaded = load_ensemble(tmp_path)
@@ -161,7 +161,8 @@ def test_runs_without_weight_are_not_needed(made: Made, tmp_path: Path):
         write_run(tmp_path / str(seed), table, made.labels, seed=seed)
         for seed, table in enumerate((wrong, good, noisy(made.truth, 0.01, seed=2)))
     ]
-    facts = ensemble(runs, tmp_path / "out", made.cache, EnsembleSettings("greedy")).facts
+    settings = EnsembleSettings("greedy")
+    facts = ensemble(runs, tmp_path / "out", made.cache, settings, copy=False).facts
     assert set(facts["members"][0]["weights"].values()) == {0}
     loaded = load_ensemble(tmp_path / "out")
     assert [run.folder for run in loaded.runs] == [run.resolve() for run in runs[1:]]
@@ -176,7 +177,7 @@ def test_an_ensemble_can_be_moved_with_its_runs_and_knows_them(made: Made, tmp_p
         write_run(place / "runs" / str(number), table, made.labels, seed=number)
         for number, table in enumerate(made.tables[:2])
     ]
-    ensemble(runs, place / "mixed", made.cache)
+    ensemble(runs, place / "mixed", made.cache, copy=False)
     assert str(tmp_path) not in (place / "mixed" / "ensemble.json").read_text()
     moved = tmp_path / "two"
     place.rename(moved)

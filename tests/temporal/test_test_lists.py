@@ -93,3 +93,43 @@ def test_the_fingerprint_follows_the_length_that_crops_gave(tmp_path: Path):
     assert read(folder, listed, [crops]).fingerprint == before
     write_crops(crops, z=[6])
     assert read(folder, listed, [crops]).fingerprint != before
+
+
+def test_a_video_that_is_listed_twice_must_be_as_long_each_time(tmp_path: Path):
+    folder = write_task(tmp_path)
+    listed = tmp_path / "list.txt"
+    listed.write_text("z,3\ny,2\nz,3\n")
+    assert len(read(folder, listed).row_path) == len(read(folder).row_path) + 5
+    listed.write_text("z,3\ny,2\n\nz,4\n")
+    with pytest.raises(
+        AnnotationError, match=r"list\.txt:4 .*'z' has 4 frames, and line 1 says 3;"
+    ):
+        read(folder, listed)
+    listed.write_text("z,3\nz\n")
+    with pytest.raises(AnnotationError, match=r"list\.txt:2 .*'z' does not say.*line 1 says 3;"):
+        read(folder, listed)
+    listed.write_text("z\nz,3\n")
+    with pytest.raises(
+        AnnotationError, match=r"list\.txt:2 .*'z' has 3 frames, and line 1 does not say;"
+    ):
+        read(folder, listed)
+
+
+@pytest.mark.parametrize("length", ["1000000000000", "10000001", "9" * 5000, "٣" * 20])
+def test_a_length_that_no_video_has_is_refused_with_its_line(tmp_path: Path, length: str):
+    listed = tmp_path / "list.txt"
+    listed.write_text(f"y,2\nz,{length}\n")
+    with pytest.raises(AnnotationError, match=r"list\.txt:2 .*at most 10,000,000 frames") as caught:
+        read(write_task(tmp_path), listed)
+    assert len(str(caught.value)) < 400
+
+
+def test_nor_can_a_crops_number_make_a_video_that_long(tmp_path: Path):
+    folder = write_task(tmp_path)
+    listed = tmp_path / "list.txt"
+    listed.write_text("z\n")
+    crops = write_crops(tmp_path / "crops", z=[1, 999_999_999])
+    with pytest.raises(
+        AnnotationError, match=r"list\.txt .*'z', .*last crop is 999,999,999, .*at most 10,0"
+    ):
+        read(folder, listed, [crops])
