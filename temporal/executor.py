@@ -9,7 +9,7 @@ import queue
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -59,7 +59,7 @@ class Outcome:
 class Executor(Protocol):
     """Carries out jobs, some of them at the same time."""
 
-    def run(self, jobs: Iterable[Job], watch: Watch) -> Iterator[Outcome]:
+    def run(self, jobs: Iterable[Job], watch: Watch) -> Generator[Outcome, None, None]:
         """Yield what becomes of each job, as they end.
 
         A job is taken from the iterable when there is room for it, not before.
@@ -72,7 +72,7 @@ class ProcessExecutor:
 
     n_processes: int
 
-    def run(self, jobs: Iterable[Job], watch: Watch) -> Iterator[Outcome]:
+    def run(self, jobs: Iterable[Job], watch: Watch) -> Generator[Outcome, None, None]:
         """Yield what becomes of each job, as they end.
 
         A worker that dies takes its pool with it; what was under way then is begun again (a run

@@ -43,11 +43,11 @@ class Costs:
         """Return what the figures are from, for people to read."""
         parts = []
         if self.n_finished:
-            parts.append(f"{self.n_finished} finished runs like these")
+            parts.append(_counted(self.n_finished, "finished run") + " like these")
         if self.n_probed:
-            parts.append(f"a probe of {self.n_probed} {'kinds' if self.n_probed > 1 else 'kind'}")
+            parts.append("a probe of " + _counted(self.n_probed, "kind"))
         if self.n_guessed:
-            parts.append(f"{self.n_guessed} more kinds taken as their mean")
+            parts.append(_counted(self.n_guessed, "more kind") + " taken as their mean")
         return ", ".join(parts)
 
 
@@ -81,6 +81,10 @@ def estimate(todo: Sequence[PlannedRun], cache: Path, out: Path) -> Costs | None
         value = of_kind[_kind(run.config)]
         costs.seconds.append(mean if value is None else value)
     return costs
+
+
+def _counted(n: int, what: str) -> str:
+    return f"{n} {what}" if n == 1 else f"{n} {what}s"
 
 
 def _kind(config: RunConfig) -> str:

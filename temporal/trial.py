@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -68,7 +69,8 @@ class TrialRun:
         self._n_judged = n_val if is_causal else n_val / max(1 - config.overlap, 1e-2)
         self._to_begin = time.perf_counter() - start
 
-    def _as_it_was(self) -> "torch.random.fork_rng":  # type: ignore[name-defined]
+    def _as_it_was(self) -> AbstractContextManager[None]:
+        """Keep what is drawn in the block from what is drawn after it."""
         devices = [self._device] if self._device.type == "cuda" else []
         return torch.random.fork_rng(devices=devices)
 
