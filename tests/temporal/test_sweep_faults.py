@@ -6,10 +6,13 @@ import shutil
 import signal
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
-from .made import write_cache
+from abaw.cache import open_store
+
+from .made import write_cache, write_store
 from .sweep_process import SMALL, begin, settings, wait_until, workers, written
 
 pytestmark = pytest.mark.heavy
@@ -68,8 +71,8 @@ def test_a_sweep_whose_every_third_run_fails_finishes_the_rest(cache: Path, tmp_
 def test_a_full_disk_fails_the_run_that_meets_it_and_no_other(cache: Path, tmp_path: Path):
     # The wide network's checkpoint is larger than any file can get, the narrow one's is not.
     arguments = ["--features", "face_a", "--seed", "0,1", "--jobs", "2", "-q"]
-    small = settings(hidden_size="8|128")
-    process = begin(cache, tmp_path, *arguments, *small, file_limit=150_000)
+    small = settings(hidden_size="8|256")
+    process = begin(cache, tmp_path, *arguments, *small, file_limit=100_000)
     text, errors = process.communicate(timeout=240)
     assert process.returncode == 1, errors
     assert "2 runs done, 2 failed" in text
@@ -82,8 +85,15 @@ def test_a_full_disk_fails_the_run_that_meets_it_and_no_other(cache: Path, tmp_p
 
 
 def test_no_room_for_shared_features_is_told_and_changes_nothing(cache: Path, tmp_path: Path):
-    arguments = ["--features", "face_a", "--seed", "0,1", "--jobs", "2", *settings()]
-    for name, limit in (("full", 12_000), ("free", None)):
+    with open_store(cache / "face_a") as store:
+        rng = np.random.default_rng(0)
+        wide = {
+            video: (record.frame, rng.normal(size=(len(record), 256)))
+            for video, record in store.items()
+        }
+    write_store(cache / "wide.h5", wide)
+    arguments = ["--features", "wide", "--seed", "0,1", "--jobs", "2", *settings()]
+    for name, limit in (("full", 100_000), ("free", None)):
         process = begin(cache, tmp_path / name, *arguments, file_limit=limit)
         _, errors = process.communicate(timeout=240)
         assert process.returncode == 0, errors
