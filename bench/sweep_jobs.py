@@ -6,8 +6,8 @@ Eight seeds of the default network on 60 + 20 drawn videos of 300 frames x 512 n
 starts them: `abaw temporal-sweep`, from its first moment to its last, choice of the jobs and start
 of the processes included. One after another (`--jobs 1`) the runs have the thread count that is
 quickest for one of them, which is measured first and told. Both sides take turns. Wanted: a ratio
-of at most 1.05. With few epochs a trial is not worth its time, and is left out; what was chosen, and
-why, is told.
+of at most 1.05. With few epochs a trial is not worth its time, and is left out; what was chosen
+and why is told.
 """
 
 import argparse

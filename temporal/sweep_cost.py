@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+import torch
+
 from ..core.errors import AbawError
 from .config import CARRIED_OUT, RunConfig
 from .run_folder import RUN_FILE, read_run
@@ -112,5 +114,7 @@ def _probed(config: RunConfig, cache: Path) -> float | None:
     try:
         run = TrialRun(config, cache)
         return run.seconds_of_run(run.steps_per_second(config.threads, _PROBE_SECONDS))
-    except AbawError:  # the run itself will fail, and say why
+    except Exception:  # whatever it is, also of a user's encoder: the run itself will say it
         return None
+    finally:
+        torch.cuda.empty_cache()  # nothing without a GPU

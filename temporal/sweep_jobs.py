@@ -78,7 +78,7 @@ def most_jobs(todo: Sequence[PlannedRun], cache: Path, threads: int) -> tuple[in
     config = todo[0].config
     device = resolve_device(config.device)
     limits = {
-        f"{len(todo)} runs are left": len(todo),
+        "no more are left": len(todo),
         f"{usable_cpus()} cores": max(1, usable_cpus() // threads),
     }
     if device.type == "cuda":
@@ -87,7 +87,7 @@ def most_jobs(todo: Sequence[PlannedRun], cache: Path, threads: int) -> tuple[in
         text = f"{free / 1e9:.0f} GB free on the GPU at about {each / 1e9:.1f} GB a run"
         limits[text] = max(1, int(_SHARE_OF_FREE * free / each))
     elif device.type == "mps":
-        limits["this device does not tell how much memory is free"] = 1
+        limits["its device does not tell how much memory is free"] = 1
     if (free_host := free_memory()) is not None:
         text = f"{free_host / 1e9:.0f} GB of memory free at about {_PROCESS_BYTES / 1e9:.1f} GB"
         limits[f"{text} a process"] = max(1, int(_SHARE_OF_FREE * free_host / _PROCESS_BYTES))
