@@ -7,7 +7,7 @@ starts them: `abaw temporal-sweep`, from its first moment to its last, choice of
 of the processes included. One after another (`--jobs 1`) the runs have the thread count that is
 quickest for one of them, which is measured first and told. Both sides take turns. Wanted: a ratio
 of at most 1.05. With few epochs a trial is not worth its time, and is left out; what was chosen
-and why is told.
+and why is told, and beside it what a trial of both ways measures.
 """
 
 import argparse
@@ -22,7 +22,8 @@ from timing import spread
 
 from abaw.core.machine import cpu_name, usable_cpus
 from abaw.temporal.config import RunConfig
-from abaw.temporal.trial import TrialRun
+from abaw.temporal.sweep_jobs import measured
+from abaw.temporal.trial import Division, TrialRun
 
 N_SEEDS = 8
 
@@ -53,7 +54,7 @@ def main() -> None:
     """Print the ratio for each encoder."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--encoders", nargs="+", default=["gru", "transformer"])
-    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()
     print(f"{N_SEEDS} seeds, {options.repeats} interleaved repeats, {cpu_name()}", flush=True)
@@ -65,6 +66,16 @@ def main() -> None:
             threads, rates = best_threads(cache, encoder)
             told = ", ".join(f"{n}: {rate:.0f}" for n, rate in rates.items())
             print(f"{encoder}: steps/s of one run by threads {told}")
+            start = time.perf_counter()
+            divisions = [Division(1, usable_cpus()), Division(usable_cpus(), 1)]
+            config = RunConfig(features=(EMBEDDING,), encoder=encoder, device="cpu")
+            found = measured(config, cache, divisions, folder / f"shared-{encoder}")
+            seconds = time.perf_counter() - start
+            ways = [
+                f"{way.jobs} x {way.threads} threads {rate:.0f}"
+                for way, rate in zip(divisions, found, strict=True)
+            ]
+            print(f"  a trial of {seconds:.1f} s: steps/s in all {', '.join(ways)}", flush=True)
             alone, auto = [], []
             for n in range(options.repeats):
                 place = folder / f"{encoder}-{n}"
