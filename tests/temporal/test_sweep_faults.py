@@ -176,3 +176,16 @@ def test_ctrl_c_ends_the_workers_and_says_how_to_go_on(cache: Path, tmp_path: Pa
     assert "Traceback" not in errors
     assert all(is_gone(pid) for pid in own)
     assert not (tmp_path / ".shared-features").exists()
+
+
+def test_ctrl_c_does_nothing_to_a_worker_not_even_before_it_has_begun(cache: Path, tmp_path: Path):
+    arguments = ["--features", "face_a", "--seed", "0,1", "--jobs", "2", "-q", *settings()]
+    process = begin(cache, tmp_path, *arguments)
+    wait_until(lambda: workers(process))
+    time.sleep(0.7)  # they load torch, and have not been told yet whose Ctrl-C is
+    for pid in workers(process):
+        os.kill(pid, signal.SIGINT)
+    text, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    assert "2 runs done, 0 failed" in text
+    assert "Traceback" not in errors
