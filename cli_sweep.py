@@ -1,10 +1,14 @@
 """The command that trains many runs."""
 
 from pathlib import Path
+from typing import Final
 
 import click
 
 from .cli_common import FOLDER, cache_option, quiet_option
+
+_INTERRUPTED: Final = 130
+"""Exit code of what Ctrl-C ended."""
 
 
 @click.command("temporal-sweep")
@@ -23,9 +27,11 @@ from .cli_common import FOLDER, cache_option, quiet_option
     help="One setting of all runs; KEY=A|B varies it.",
 )
 @click.option("--out", type=FOLDER, required=True, help="Folder of the sweep and its runs.")
-@click.option("--jobs", default="1", show_default=True, help="Runs side by side; auto: by cores.")
+@click.option(
+    "--jobs", default="1", show_default=True, help="Runs side by side; auto tries what is quickest."
+)
 @click.option("--retry", is_flag=True, help="Try runs again that failed before.")
-@click.option("--dry-run", is_flag=True, help="Only say which runs there are.")
+@click.option("--dry-run", is_flag=True, help="Only tell the runs, and about how long they take.")
 @cache_option
 @quiet_option
 def temporal_sweep(
@@ -46,6 +52,9 @@ def temporal_sweep(
     Runs that are done are not done again; started again without SPEC and flags, a sweep goes on.
     SPEC may be `dependency` too: a study of which tasks gain from which others, for `abaw report`.
 
+    Side by side, runs divide the cores among them (unless --set threads=N) and map their features
+    once. Curves of all runs: tensorboard --logdir OUT.
+
     \b
     Example:
       abaw temporal-sweep --features A,B,A+B --encoder gru,lstm --seed 0-2 --out sweeps/encoders
@@ -54,13 +63,11 @@ def temporal_sweep(
       abaw temporal-sweep dependency --features A --seed 0-4 --out sweeps/tasks
     """
     from .temporal.dependency_spec import dependency_sweep
-    from .temporal.sweep import n_jobs, open_spec, plan_sweep, plan_text, sweep
-    from .temporal.sweep_spec import (
-        DEPENDENCY,
-        is_sweep_preset,
-        spec_from_file,
-        spec_from_flags,
-    )
+    from .temporal.dependency_sweep import sweep_with_study
+    from .temporal.sweep import open_spec
+    from .temporal.sweep_dry_run import dry_run_text
+    from .temporal.sweep_jobs import parse_jobs
+    from .temporal.sweep_spec import is_sweep_preset, spec_from_file, spec_from_flags
 
     has_flags = bool(config or settings or any(varied.values()))
     is_named = spec is not None and is_sweep_preset(spec)
@@ -75,16 +82,20 @@ def temporal_sweep(
     elif has_flags:
         asked = spec_from_flags(config, settings, varied)
     chosen = asked if dry_run and asked is not None else open_spec(asked, out)
-    side_by_side = n_jobs(jobs, int(chosen.fixed.get("threads", 1)))
+    side_by_side = parse_jobs(jobs)
     if dry_run:
-        click.echo(plan_text(plan_sweep(chosen, cache, out), side_by_side))
+        click.echo(dry_run_text(chosen, cache, out, side_by_side))
         return
-    result = sweep(chosen, cache, out, jobs=side_by_side, retry=retry, progress=not quiet)
-    if chosen.preset == DEPENDENCY and not result.failures:
-        from .temporal.dependency import with_shortcuts
-
-        if (more := with_shortcuts(out, cache)) is not None:
-            more = open_spec(more, out)
-            result = sweep(more, cache, out, jobs=side_by_side, retry=retry, progress=not quiet)
+    try:
+        result = sweep_with_study(
+            chosen, cache, out, jobs=side_by_side, retry=retry, progress=not quiet
+        )
+    except KeyboardInterrupt:
+        message = (
+            f"Stopped; runs that are done stay, the others go on from where they were saved by "
+            f"`abaw temporal-sweep --out {out} --cache {cache} --jobs {jobs}`"
+        )
+        click.echo(message, err=True)
+        raise SystemExit(_INTERRUPTED) from None
     click.echo(result.text())
     result.raise_for_failures()

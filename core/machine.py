@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 _CPU_INFO: Final = Path("/proc/cpuinfo")
+_MEMORY: Final = Path("/proc/meminfo")
 _STATUS: Final = Path("/proc/self/status")
 _CLEAR: Final = Path("/proc/self/clear_refs")
 _BRANCHES: Final = (
@@ -23,6 +24,15 @@ def usable_cpus() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def free_memory() -> int | None:
+    """Return the bytes of memory that new processes can have; None where it is not told."""
+    if not _MEMORY.is_file():
+        return None
+    pairs = (line.partition(":") for line in _MEMORY.read_text().splitlines())
+    found = {name: value.split()[0] for name, _, value in pairs}
+    return int(found["MemAvailable"]) * 1024 if "MemAvailable" in found else None
 
 
 @cache

@@ -8,12 +8,14 @@ import os
 import queue
 import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator
+import threading
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import active_children, get_context
+from multiprocessing import active_children, get_context, parent_process
+from multiprocessing.connection import wait as wait_for
 from multiprocessing.queues import Queue
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -57,7 +59,7 @@ class Outcome:
 class Executor(Protocol):
     """Carries out jobs, some of them at the same time."""
 
-    def run(self, jobs: Iterable[Job], watch: Watch) -> Iterator[Outcome]:
+    def run(self, jobs: Iterable[Job], watch: Watch) -> Generator[Outcome, None, None]:
         """Yield what becomes of each job, as they end.
 
         A job is taken from the iterable when there is room for it, not before.
@@ -70,7 +72,7 @@ class ProcessExecutor:
 
     n_processes: int
 
-    def run(self, jobs: Iterable[Job], watch: Watch) -> Iterator[Outcome]:
+    def run(self, jobs: Iterable[Job], watch: Watch) -> Generator[Outcome, None, None]:
         """Yield what becomes of each job, as they end.
 
         A worker that dies takes its pool with it; what was under way then is begun again (a run
@@ -107,7 +109,8 @@ class ProcessExecutor:
                     job = waiting.pop(0) if waiting else next(source, None)
                     if job is None:
                         break
-                    futures[pool.submit(_work, job)] = job
+                    with _begun_without_interrupts():
+                        futures[pool.submit(_work, job)] = job
                 if not futures:
                     break
                 done = wait(futures, timeout=_PATIENCE, return_when=FIRST_COMPLETED).done
@@ -133,6 +136,19 @@ def _drained(reports: "Queue[tuple[str, EpochReport]]") -> Iterator[tuple[str, E
 
 
 @contextmanager
+def _begun_without_interrupts() -> Iterator[None]:
+    """Keep Ctrl-C from a process that is begun here: it is the parent's, also before all is set up.
+
+    A process has the signals blocked that were so where it was begun.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
 def _ended_on_error() -> Iterator[None]:
     """End the workers at once when all ends early: their runs go on from saved states."""
     try:
@@ -153,7 +169,19 @@ def _begin_worker(reports: "Queue[tuple[str, EpochReport]]") -> None:
     _reports = reports
     reports.cancel_join_thread()  # what is not read any more does not keep a worker from ending
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 - as long as the process
+
+
+def _end_with_parent() -> None:
+    """End this process when its parent has been killed.
+
+    It would go on otherwise, and write into folders of runs that the next start works on.
+    """
+    parent = parent_process()
+    assert parent is not None
+    wait_for([parent.sentinel])
+    os._exit(1)
 
 
 def _work(job: Job) -> Any:  # noqa: ANN401

@@ -14,6 +14,7 @@ from ..core.tasks import Task
 from .config import RunConfig
 from .data.dataset import SequenceDataset
 from .data.features import FeatureMaker
+from .data.shared_features import SharedFeatures
 from .data.standardize import fit_standardizer
 from .data.timeline import Timeline
 from .inference import predict_sequences
@@ -87,6 +88,7 @@ class Fitting:
         device: where it trains.
         precision: of matrix products.
         watch: is told of each epoch; an error that it raises ends the run, which then can go on.
+        shared: where features lie that runs side by side have in common.
     """
 
     def __init__(
@@ -98,9 +100,10 @@ class Fitting:
         device: torch.device,
         precision: Precision,
         watch: Callable[[EpochReport], None] | None = None,
+        shared: SharedFeatures | None = None,
     ) -> None:
         self._config = config
-        self._watch = watch
+        self._watch, self._shared = watch, shared
         self._begun = time.monotonic()
         self._splits = splits
         self._folder = folder
@@ -119,7 +122,9 @@ class Fitting:
 
     def _dataset(self, lines: Sequence[Timeline]) -> SequenceDataset:
         bytes_ = self._config.resident_gb * 2**30
-        return SequenceDataset(lines, self._maker, self._device, resident_bytes=bytes_)
+        return SequenceDataset(
+            lines, self._maker, self._device, resident_bytes=bytes_, shared=self._shared
+        )
 
     def _resume(self) -> None:
         state = load_state(self._folder, self._identity)

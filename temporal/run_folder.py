@@ -52,6 +52,8 @@ class RunResult:
     """What `run.json` holds."""
     was_there: bool = False
     """The same run had been done before, so nothing was trained."""
+    notes: tuple[str, ...] = ()
+    """What did not go as it was meant to on the way, for people to read."""
 
     @property
     def scores(self) -> dict[str, Any] | None:

@@ -6,38 +6,35 @@ folder, so a sweep that was killed anywhere goes on when it is started again.
 """
 
 import json
-import sys
-import time
+import traceback
 from collections.abc import Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from time import perf_counter
 from typing import Any, Final
-
-from tqdm import tqdm
 
 from ..core.errors import AbawError, UsageError
 from ..core.files import write_json_atomic
-from ..core.machine import usable_cpus
 from ..core.table import text_table
 from .config import RunConfig
+from .data.shared_features import remove_shared
 from .errors import TemporalError
 from .executor import Executor, Job, ProcessExecutor, Report
-from .fitting import EpochReport
 from .found_runs import FAILURES_FILE
 from .metrics import figure
+from .sweep_display import SweepDisplay
+from .sweep_jobs import carried_out, choose, threads_each
+from .sweep_plan import PlannedRun, plan_sweep
 from .sweep_spec import SweepSpec, spec_from_file, write_spec
-from .train import planned, train
+from .train import train
+from .trial import Division
 
 SPEC_FILE: Final = "sweep.yaml"
-
-
-@dataclass(frozen=True)
-class PlannedRun:
-    """One run of a sweep."""
-
-    config: RunConfig
-    folder: Path
-    is_done: bool
+ERROR_FILE: Final = "error.txt"
+"""In the folder of a run that an unexpected error ended: where it came from."""
+SHARED_FOLDER: Final = ".shared-features"
+"""While several runs are under way: the features that they have in common."""
 
 
 @dataclass
@@ -78,28 +75,6 @@ class SweepResult:
             raise TemporalError(message)
 
 
-def plan_sweep(spec: SweepSpec, cache: Path, out: Path) -> list[PlannedRun]:
-    """Return the runs of a sweep and which of them are done.
-
-    Raises:
-        CacheError, TemporalError, UsageError: stores are missing, or a combination cannot be.
-    """
-    runs = []
-    for config in spec.configs():
-        folder, done = planned(config, cache, out)
-        runs.append(PlannedRun(config, folder, done))
-    return runs
-
-
-def plan_text(runs: Sequence[PlannedRun], jobs: int) -> str:
-    """Return what a sweep would do, for people to read."""
-    rows = [(run.folder.name, "done" if run.is_done else "to do") for run in runs]
-    n_left = sum(not run.is_done for run in runs)
-    lines = text_table([("run", ""), *rows], ())
-    lines.append(f"{len(runs)} runs, {n_left} to do, {jobs} at a time")
-    return "\n".join(lines)
-
-
 def open_spec(spec: SweepSpec | None, out: Path) -> SweepSpec:
     """Return a sweep's spec and keep it in its folder; without one, what the folder holds.
 
@@ -116,38 +91,24 @@ def open_spec(spec: SweepSpec | None, out: Path) -> SweepSpec:
     return spec
 
 
-def n_jobs(text: str, threads: int) -> int:
-    """Return how many runs go side by side: a number, or for `auto` what the cores hold.
-
-    Raises:
-        UsageError: it is neither.
-    """
-    if text == "auto":
-        return max(1, usable_cpus() // threads)
-    if not text.isdecimal() or int(text) < 1:
-        message = f"--jobs must be a number from 1, or auto, but is {text!r}"
-        raise UsageError(message)
-    return int(text)
-
-
 def sweep(
     spec: SweepSpec,
     cache: Path,
     out: Path,
     *,
-    jobs: int = 1,
+    jobs: int | None = 1,
     retry: bool = False,
     progress: bool = True,
 ) -> SweepResult:
     """Train all runs of a sweep that are not done.
 
     Args:
-        spec: the runs.
+        spec: the runs. If it does not say `threads`, the cores are divided among the jobs.
         cache: folder of the stores.
         out: folder of the sweep.
-        jobs: processes that train side by side.
+        jobs: processes that train side by side; None tries how many are quickest.
         retry: train runs again that failed before.
-        progress: show a bar on stderr.
+        progress: show on stderr how far it is.
 
     Raises:
         CacheError, TemporalError, UsageError: stores are missing, or a combination cannot be; what
@@ -155,7 +116,7 @@ def sweep(
     """
     runs = plan_sweep(spec, cache, out)
     result = SweepResult(out)
-    before = _read_failures(out)
+    before = read_failures(out)
     todo = []
     for run in runs:
         name = run.folder.name
@@ -166,50 +127,114 @@ def sweep(
             result.n_left += 1
         else:
             todo.append(run)
-
-    def watch(name: str, told: EpochReport) -> None:
-        bar.set_description(f"{name} epoch {told.epoch}/{told.n_epochs}")
-
-    with tqdm(
-        total=len(runs), initial=len(runs) - len(todo), unit="run", disable=not progress
-    ) as bar:
-        work = [Job(run.folder.name, _train_one, (run.config, cache, run.folder)) for run in todo]
-        executor: Executor = ProcessExecutor(jobs)
-        for outcome in executor.run(work, watch):
-            name = outcome.job.name
-            error = outcome.error or (outcome.value if isinstance(outcome.value, str) else None)
-            if error is not None:
-                result.failures[name] = error
-                tqdm.write(f"{name}: {error}", file=sys.stderr)
+    shared = out / SHARED_FOLDER
+    remove_shared(shared)  # of a sweep that was killed
+    is_asked = "threads" in spec.fixed or "threads" in spec.grid
+    try:
+        if todo:
+            if jobs is None:
+                division = choose(todo, cache, out, shared, is_asked=is_asked)
             else:
-                result.rows.append((name, _score(out / name), outcome.value))
-            write_json_atomic(out / FAILURES_FILE, dict(sorted(result.failures.items())))
-            bar.update()
-            best = max((score for _, score, _ in result.rows if score is not None), default=None)
-            bar.set_postfix(best=figure(best, 3), failed=len(result.failures))
-    if not todo and before:
-        write_json_atomic(out / FAILURES_FILE, dict(sorted(result.failures.items())))
+                n = min(jobs, len(todo))
+                division = Division(n, threads_each(n))
+            work = _jobs(todo, cache, division, shared, is_asked=is_asked)
+            _train_all(work, result, division.jobs, progress=progress)
+        elif before:
+            _write_failures(result)
+    finally:
+        remove_shared(shared)
     return result
 
 
-def _train_one(report: Report, config: RunConfig, cache: Path, folder: Path) -> float | str:
-    """Train a run; return its seconds, or the sentence that says what went wrong."""
-    start = time.perf_counter()
+def _jobs(
+    todo: Sequence[PlannedRun], cache: Path, division: Division, shared: Path, *, is_asked: bool
+) -> list[Job]:
+    """Return the work of a sweep; one run at a time has nobody to share features with."""
+    share = shared if division.jobs > 1 else None
+    return [
+        Job(
+            run.folder.name,
+            _train_one,
+            (carried_out(run.config, division, is_asked=is_asked), cache, run.folder, share),
+        )
+        for run in todo
+    ]
+
+
+def _train_all(work: Sequence[Job], result: SweepResult, n_jobs: int, *, progress: bool) -> None:
+    """Train runs and add what becomes of them to the result."""
+    executor: Executor = ProcessExecutor(n_jobs)
+    n_before = len(result.rows)
+    told: set[str] = set()
+    with (
+        SweepDisplay(len(work) + n_before, n_before, n_jobs, progress=progress) as display,
+        closing(executor.run(work, display.told)) as outcomes,
+    ):
+        for outcome in outcomes:
+            name = outcome.job.name
+            ended = outcome.value or Ended(error=outcome.error)
+            for note in ended.notes:
+                if note not in told:
+                    told.add(note)
+                    display.write(f"{name}: {note}")
+            if ended.error is not None:
+                result.failures[name] = ended.error
+                display.failed(name, ended.error)
+            else:
+                score = _score(result.folder / name)
+                result.rows.append((name, score, ended.seconds))
+                display.ended(name, score, ended.seconds)
+            try:
+                _write_failures(result)
+            except OSError as error:  # a full disk: the runs that are under way are not to blame
+                display.write(f"{FAILURES_FILE} could not be written: {error}")
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What became of a run."""
+
+    seconds: float = 0.0
+    error: str | None = None
+    """What went wrong, in a sentence."""
+    notes: tuple[str, ...] = ()
+    """What did not go as it was meant to."""
+
+
+def _train_one(
+    report: Report, config: RunConfig, cache: Path, folder: Path, share: Path | None
+) -> Ended:
+    """Train a run, whatever becomes of it: the others must not stop for its sake."""
+    start = perf_counter()
     try:
-        train(config, cache, folder, progress=False, watch=report)
+        run = train(config, cache, folder, progress=False, watch=report, share=share)
     except AbawError as error:
-        return " ".join(str(error).split())
+        return Ended(error=" ".join(str(error).split()))
     except OSError as error:
-        return f"{type(error).__name__}: {error}"
-    return time.perf_counter() - start
+        return Ended(error=f"{type(error).__name__}: {error}")
+    except Exception as error:  # of a user's encoder, of memory, or a bug
+        text = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        with suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / ERROR_FILE).write_text(traceback.format_exc())
+            text += f" (unexpected; where it came from is in {folder / ERROR_FILE})"
+        return Ended(error=text)
+    with suppress(FileNotFoundError):
+        (folder / ERROR_FILE).unlink()  # of an earlier start
+    return Ended(perf_counter() - start, notes=run.notes)
 
 
-def _read_failures(out: Path) -> dict[str, str]:
+def read_failures(out: Path) -> dict[str, str]:
+    """Return name of a run -> its error, of the runs that failed before."""
     try:
         found = json.loads((out / FAILURES_FILE).read_text())
     except (OSError, ValueError):
         return {}
     return {str(key): str(value) for key, value in found.items()} if isinstance(found, dict) else {}
+
+
+def _write_failures(result: SweepResult) -> None:
+    write_json_atomic(result.folder / FAILURES_FILE, dict(sorted(result.failures.items())))
 
 
 def _score(folder: Path) -> float | None:

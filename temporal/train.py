@@ -19,6 +19,7 @@ from ..core.tasks import TASKS, Task
 from ..core.user_code import is_file
 from .config import RunConfig
 from .data.join_report import JoinReport, check_missing
+from .data.shared_features import SharedFeatures
 from .errors import TemporalError, cannot_compile
 from .fitting import EpochReport, Fitting, Splits
 from .loop import cpu_threads
@@ -52,6 +53,7 @@ def train(
     out: Path = Path("runs"),
     progress: bool = True,
     watch: Callable[[EpochReport], None] | None = None,
+    share: Path | None = None,
 ) -> RunResult:
     """Train one run and return it; the same run done before is returned as it is.
 
@@ -65,6 +67,7 @@ def train(
         out: where runs go that have no folder of their own.
         progress: show a progress bar on stderr.
         watch: is told of each epoch; an error that it raises ends the run, which then can go on.
+        share: folder of features that runs side by side on this machine have in common.
 
     Raises:
         CacheError: a store is missing or not sound.
@@ -73,7 +76,7 @@ def train(
         UsageError: `run_dir` holds another run, or there is no such encoder, framework or device.
     """
     device = resolve_device(config.device)
-    begun = _begin(config, cache, run_dir, out)
+    begun = begin(config, cache, run_dir, out)
     if begun.done is not None:
         return begun.done
     config, stores, selection = begun.config, begun.stores, begun.selection
@@ -84,10 +87,11 @@ def train(
     memory = PeakMemory()
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-    splits, reports = _read_splits(config, stores, selection)
+    splits, reports = read_splits(config, stores, selection)
     with cpu_threads(config.threads), torch.random.fork_rng(devices=_rng_devices(device)):
         torch.manual_seed(config.seed)
-        fitting = Fitting(config, splits, folder, run_identity, device, precision, watch)
+        shared = None if share is None else SharedFeatures(share, data["stores"])
+        fitting = Fitting(config, splits, folder, run_identity, device, precision, watch, shared)
         fitted = fitting.run(progress=progress)
     processed = None
     if fitted.predictions is not None and splits.val_rows is not None:
@@ -127,11 +131,12 @@ def train(
         },
     }
     write_json_atomic(folder / RUN_FILE, facts)
-    return RunResult(folder, json.loads(json.dumps(facts)))
+    notes = () if shared is None else tuple(shared.notes)
+    return RunResult(folder, json.loads(json.dumps(facts)), notes=notes)
 
 
 @dataclass(frozen=True)
-class _Begun:
+class Begun:
     """A run before its data are read."""
 
     config: RunConfig
@@ -150,11 +155,16 @@ def planned(config: RunConfig, cache: Path, out: Path) -> tuple[Path, bool]:
     Raises:
         CacheError, TemporalError, UsageError: as `train` would, before it reads data.
     """
-    begun = _begin(config, cache, None, out)
+    begun = begin(config, cache, None, out)
     return begun.folder, begun.done is not None
 
 
-def _begin(config: RunConfig, cache: Path, run_dir: Path | None, out: Path) -> _Begun:
+def begin(config: RunConfig, cache: Path, run_dir: Path | None, out: Path) -> Begun:
+    """Return what a run is, before its data are read.
+
+    Raises:
+        CacheError, TemporalError, UsageError: as `train`.
+    """
     if is_file(config.encoder):  # so that the run predicts from any folder
         text, _, name = config.encoder.rpartition(":")
         path = Path(text).expanduser().resolve()
@@ -168,12 +178,23 @@ def _begin(config: RunConfig, cache: Path, run_dir: Path | None, out: Path) -> _
     run_identity = identity(config, data)
     folder = run_dir or out / auto_name(config, run_identity)
     done = finished_run(folder, run_identity)
-    return _Begun(config, stores, selection, data, run_identity, folder, done)
+    return Begun(config, stores, selection, data, run_identity, folder, done)
 
 
-def _read_splits(
-    config: RunConfig, stores: list[EmbeddingStore], selection: Selection
+def read_splits(
+    config: RunConfig, stores: list[EmbeddingStore], selection: Selection, *, tell: bool = True
 ) -> tuple[Splits, list[JoinReport]]:
+    """Return the data of a run and what was found when they were joined.
+
+    Args:
+        config: the run's settings.
+        stores: its embeddings.
+        selection: its fold.
+        tell: write what was found to stderr.
+
+    Raises:
+        TemporalError: too much is missing, or there is nothing to learn or to choose by.
+    """
     train_lines, train_report = selection.join(stores, "train")
     reports = [train_report]
     val_lines, val_rows = None, None
@@ -182,7 +203,8 @@ def _read_splits(
         val_rows = selection.rows("val")
         reports.append(val_report)
     for report in reports:
-        tqdm.write(report.text(), file=sys.stderr)
+        if tell:
+            tqdm.write(report.text(), file=sys.stderr)
         check_missing(report, config.max_missing)
     trained = frozenset(
         task

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ...core.tasks import TASKS, Task
 from ..losses import Labels
 from .features import FeatureMaker, features_of_all
+from .shared_features import SharedFeatures
 from .timeline import Timeline
 
 RESIDENT_BYTES = 4 << 30
@@ -64,6 +65,8 @@ class SequenceDataset:
         device: where batches are wanted.
         resident_bytes: features beyond this, or beyond half of the device's free memory, are
             streamed.
+        shared: where the features lie that runs side by side have in common; on a CPU they are
+            mapped from there, if they are not streamed.
     """
 
     def __init__(
@@ -73,6 +76,7 @@ class SequenceDataset:
         device: torch.device | None = None,
         *,
         resident_bytes: float = RESIDENT_BYTES,
+        shared: SharedFeatures | None = None,
     ) -> None:
         self.lines = list(lines)
         self.n_features = maker.n_features
@@ -88,8 +92,11 @@ class SequenceDataset:
         self._labels = self._all_labels()
         self._features: torch.Tensor | None = None
         if 4 * self.n_features * (self.padding + 1) <= min(resident_bytes, _free(self.device)):
-            features = features_of_all(maker, self.lines, self.first.tolist(), self.padding + 1)
-            self._features = torch.from_numpy(features).to(self.device)
+            if shared is not None and self.device.type == "cpu":
+                self._features = shared.matrix(maker, self.lines)
+            if self._features is None:
+                features = features_of_all(maker, self.lines, self.first.tolist(), self.padding + 1)
+                self._features = torch.from_numpy(features).to(self.device)
 
     @property
     def is_resident(self) -> bool:

@@ -25,26 +25,26 @@ class FeatureMaker:
 
     def __init__(self, standardizer: Standardizer, settings: DataSettings) -> None:
         self.standardizer = standardizer
-        self._context = settings.context_mean
-        self._video_mean = settings.video_mean
-        n_means = (self._context > 0) + (self._video_mean == "add")
+        self.context_mean = settings.context_mean
+        self.video_mean = settings.video_mean
+        n_means = (self.context_mean > 0) + (self.video_mean == "add")
         self.n_features = len(standardizer.mean) * (1 + n_means)
         """F."""
         self._means: dict[str, NDArray[np.float32]] = {}
 
     def features(self, line: Timeline, start: int, stop: int) -> NDArray[np.float32]:
         """Return features (stop - start, F) float32 of a part of a time line."""
-        first, last = max(0, start - self._context), min(len(line), stop + self._context)
+        first, last = max(0, start - self.context_mean), min(len(line), stop + self.context_mean)
         wide = self.standardizer.features(line, first, last)
         blocks = [wide[start - first : stop - first]]
-        if self._video_mean != "no":
+        if self.video_mean != "no":
             mean = self._mean(line)
-            if self._video_mean == "subtract":
+            if self.video_mean == "subtract":
                 wide -= mean
             else:
                 blocks.append(np.broadcast_to(mean, blocks[0].shape))
-        if self._context:
-            blocks.insert(1, _means_around(wide, start - first, stop - first, self._context))
+        if self.context_mean:
+            blocks.insert(1, _means_around(wide, start - first, stop - first, self.context_mean))
         return np.concatenate(blocks, axis=1) if len(blocks) > 1 else blocks[0]
 
     def _mean(self, line: Timeline) -> NDArray[np.float32]:

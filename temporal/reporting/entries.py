@@ -8,9 +8,10 @@ from typing import Any
 
 from ..ensemble_file import is_ensemble, load_ensemble
 from ..errors import TemporalError
+from ..found_runs import FAILURES_FILE
 from ..resume import STATE_FILE
 from ..run_folder import METRICS_FILE, RUN_FILE, read_run
-from ..sweep import FAILURES_FILE, SPEC_FILE
+from ..sweep import SPEC_FILE
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,11 +1,8 @@
 """A sweep trains every combination once, whatever happens to it on the way."""
 
 import json
-import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -15,7 +12,8 @@ from click.testing import CliRunner
 from abaw.cli import main
 from abaw.core.errors import UsageError
 from abaw.temporal.score import score_file
-from abaw.temporal.sweep import n_jobs, plan_sweep, sweep
+from abaw.temporal.sweep import sweep
+from abaw.temporal.sweep_plan import plan_sweep
 from abaw.temporal.sweep_spec import spec_from_file, spec_from_flags
 
 from .made import write_cache
@@ -95,15 +93,6 @@ def test_a_combination_that_cannot_be_is_named():
         spec_from_flags(None, ["hidden_size=8|7"], NONE | {"features": "a"}).configs()
 
 
-def test_jobs_are_a_number_or_what_the_cores_hold():
-    assert n_jobs("3", 1) == 3
-    assert n_jobs("auto", 1) >= 1
-    assert n_jobs("auto", 10**6) == 1
-    for text in ("0", "-1", "many"):
-        with pytest.raises(UsageError, match=f"number from 1, or auto, but is '{text}'"):
-            n_jobs(text, 1)
-
-
 @pytest.mark.heavy
 def test_runs_are_done_once_and_their_scores_are_those_of_their_predictions(
     cache: Path, tmp_path: Path
@@ -146,64 +135,6 @@ def test_what_fails_is_recorded_and_the_rest_goes_on(cache: Path, tmp_path: Path
     assert (retried.n_left, len(retried.failures)) == (0, 2)
 
 
-def begin(cache: Path, out: Path, *arguments: str) -> subprocess.Popen:
-    command = [sys.executable, "-m", "abaw", "temporal-sweep", *arguments]
-    command += ["--out", str(out), "--cache", str(cache), "-q"]
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
-    )
-
-
-@pytest.mark.heavy
-def test_a_killed_sweep_goes_on_and_does_no_finished_run_again(cache: Path, tmp_path: Path):
-    arguments = ["--features", "face_a", "--seed", "0-3", "--jobs", "2"]
-    arguments += [x for pair in SET for x in ("--set", pair)]
-    process = begin(cache, tmp_path, *arguments)
-    deadline = time.monotonic() + 120
-    while len(list(tmp_path.rglob("run.json"))) < 1 and time.monotonic() < deadline:
-        time.sleep(0.02)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
-    done = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("run.json")}
-    assert len(done) > 0
-    process = begin(cache, tmp_path)  # without flags it goes on
-    text, errors = process.communicate(timeout=120)
-    assert process.returncode == 0, errors.decode()
-    assert "4 runs done, 0 failed" in text.decode()
-    assert all(path.stat().st_mtime_ns == then for path, then in done.items())
-
-
-@pytest.mark.heavy
-def test_a_worker_that_is_killed_loses_no_run(cache: Path, tmp_path: Path):
-    arguments = ["--features", "face_a", "--seed", "0-2", "--jobs", "2"]
-    arguments += [x for pair in (*SET[:-1], "epochs=30") for x in ("--set", pair)]
-    process = begin(cache, tmp_path, *arguments)
-    deadline = time.monotonic() + 120
-    while not list(tmp_path.rglob("metrics.jsonl")) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    children = subprocess.run(
-        ["pgrep", "-P", str(process.pid), "-f", "spawn_main"],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.split()
-    os.kill(int(children[0]), signal.SIGKILL)
-    text, errors = process.communicate(timeout=180)
-    assert process.returncode == 0, errors.decode()
-    assert "3 runs done, 0 failed" in text.decode()
-
-
-def test_a_dry_run_tells_the_runs_and_trains_none(cache: Path, tmp_path: Path):
-    arguments = ["temporal-sweep", "--features", "face_a", "--seed", "0-2", "--dry-run"]
-    found = CliRunner().invoke(
-        main, [*arguments, "--out", str(tmp_path / "s"), "--cache", str(cache)]
-    )
-    assert found.exit_code == 0, found.output
-    assert found.stdout.count("to do") == 4
-    assert "3 runs, 3 to do, 1 at a time" in found.stdout
-    assert not (tmp_path / "s").exists()
-
-
 def test_a_folder_without_a_sweep_has_nothing_to_go_on_with(cache: Path, tmp_path: Path):
     found = CliRunner().invoke(
         main, ["temporal-sweep", "--out", str(tmp_path), "--cache", str(cache)]
@@ -217,3 +148,33 @@ def test_the_plan_knows_what_is_done(cache: Path, tmp_path: Path):
     small = spec(seed="0,1")
     sweep(spec(seed="1"), cache, tmp_path, progress=False)
     assert [run.is_done for run in plan_sweep(small, cache, tmp_path)] == [False, True]
+
+
+def test_the_same_run_asked_for_in_two_ways_is_one(cache: Path, tmp_path: Path):
+    both = spec_from_flags(None, [*SET, "threads=1|2"], NONE | {"features": "face_a"})
+    assert len(both.configs()) == 2
+    assert len(plan_sweep(both, cache, tmp_path)) == 1
+
+
+@pytest.mark.heavy
+def test_tensorboard_finds_every_run_of_a_sweep(cache: Path, tmp_path: Path):
+    sweep(spec(seed="0,1"), cache, tmp_path, jobs=2, progress=False)
+    code = (
+        "import sys\n"
+        "from tensorboard.backend.event_processing.event_multiplexer import EventMultiplexer\n"
+        "found = EventMultiplexer().AddRunsFromDirectory(sys.argv[1])\n"
+        "found.Reload()\n"
+        "for run in found.Runs():\n"
+        "    value = found.Scalars(run, 'val/P_MTL')[-1]\n"
+        "    print(run, value.step, value.value)\n"
+    )
+    text = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True
+    ).stdout
+    told = {line.split()[0]: line.split()[1:] for line in text.splitlines()}
+    runs = {path.parent: json.loads(path.read_text()) for path in tmp_path.rglob("run.json")}
+    assert set(told) == {folder.name for folder in runs}
+    for folder, facts in runs.items():
+        step, value = told[folder.name]
+        assert step == "1"
+        assert float(value) == pytest.approx(facts["scores"]["P_MTL"], abs=1e-6)
