@@ -1,5 +1,6 @@
 """What the commands share: a group that prints errors in one line, types and options."""
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ class _Place(click.Path):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401
         """Return the path, or refuse it as what it is below."""
-        path = Path(super().convert(value, param, ctx))
+        path = Path(os.fsdecode(super().convert(value, param, ctx)))
         for above in path.parents:
             if above.is_dir():
                 break

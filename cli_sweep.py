@@ -1,11 +1,14 @@
 """The command that trains many runs."""
 
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from .cli_common import FOLDER, cache_option, quiet_option
+
+if TYPE_CHECKING:
+    from .temporal.search_spec import SearchSpec
 
 _INTERRUPTED: Final = 130
 """Exit code of what Ctrl-C ended."""
@@ -26,6 +29,16 @@ _INTERRUPTED: Final = 130
     multiple=True,
     help="One setting of all runs; KEY=A|B varies it.",
 )
+@click.option(
+    "--search",
+    "searches",
+    metavar="KEY=LOW..HIGH",
+    multiple=True,
+    help="Search a setting: KEY=LOW..HIGH[:log|:step=S], or KEY=A|B.",
+)
+@click.option("--trials", type=click.IntRange(min=1), help="Trials of a search.  [default: 50]")
+@click.option("--storage", metavar="URL", help="Database of a search that processes share.")
+@click.option("--study", help="Name of the search in the database.")
 @click.option("--out", type=FOLDER, required=True, help="Folder of the sweep and its runs.")
 @click.option(
     "--jobs", default="1", show_default=True, help="Runs side by side; auto tries what is quickest."
@@ -38,6 +51,10 @@ def temporal_sweep(
     spec: Path | None,
     config: str | None,
     settings: tuple[str, ...],
+    searches: tuple[str, ...],
+    trials: int | None,
+    storage: str | None,
+    study: str | None,
     out: Path,
     jobs: str,
     retry: bool,
@@ -55,15 +72,19 @@ def temporal_sweep(
     Side by side, runs divide the cores among them (unless --set threads=N) and map their features
     once. Curves of all runs: tensorboard --logdir OUT.
 
+    With `search` or --search, settings are searched for: see docs/temporal.md.
+
     \b
     Example:
       abaw temporal-sweep --features A,B,A+B --encoder gru,lstm --seed 0-2 --out sweeps/encoders
       abaw temporal-sweep sweep.yaml --out sweeps/mine --jobs auto
       abaw temporal-sweep --out sweeps/mine --retry
       abaw temporal-sweep dependency --features A --seed 0-4 --out sweeps/tasks
+      abaw temporal-sweep --features A --search learning_rate=1e-4..1e-2:log --out sweeps/rate
     """
     from .temporal.dependency_spec import dependency_sweep
     from .temporal.dependency_sweep import sweep_with_study
+    from .temporal.search_spec import search_asked
     from .temporal.sweep import open_spec
     from .temporal.sweep_dry_run import dry_run_text
     from .temporal.sweep_jobs import parse_jobs
@@ -74,6 +95,16 @@ def temporal_sweep(
     if spec is not None and has_flags and not is_named:
         message = "a sweep comes from SPEC.yaml or from flags, but got both"
         raise click.UsageError(message)
+    flags = {"trials": trials, "storage": storage, "study": study}
+    searched = None
+    if not is_named:
+        searched = search_asked(spec, out, searches, config, settings, varied, **flags)
+    elif searches or any(flags.values()):
+        message = f"{spec} is a study of its own, but got --search; leave one of them out"
+        raise click.UsageError(message)
+    if searched is not None:
+        _search(searched, cache, out, jobs, retry=retry, dry_run=dry_run, progress=not quiet)
+        return
     asked = None
     if is_named:
         asked = dependency_sweep(config, settings, varied)
@@ -97,5 +128,29 @@ def temporal_sweep(
         )
         click.echo(message, err=True)
         raise SystemExit(_INTERRUPTED) from None
+    click.echo(result.text())
+    result.raise_for_failures()
+
+
+def _search(
+    spec: "SearchSpec",
+    cache: Path,
+    out: Path,
+    jobs: str,
+    *,
+    retry: bool,
+    dry_run: bool,
+    progress: bool,
+) -> None:
+    from .temporal.search_about import plan_search
+    from .temporal.sweep_jobs import by_cores, parse_jobs
+
+    side_by_side = parse_jobs(jobs) or by_cores(int(spec.runs.fixed.get("threads", 1)))
+    if dry_run:
+        click.echo(plan_search(spec, cache))
+        return
+    from .temporal.search import search
+
+    result = search(spec, cache, out, jobs=side_by_side, retry=retry, progress=progress)
     click.echo(result.text())
     result.raise_for_failures()

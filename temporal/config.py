@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 import yaml
-from pydantic import ValidationError, model_validator
+from pydantic import ValidationError, create_model, model_validator
 
 from ..core.errors import UsageError
 from ..core.names import check_embedding_name, folds_file_name, labels_store_name, near_misses
 from ..core.tasks import Task
+from .settings.base import Settings
 from .settings.data import DataSettings
 from .settings.loss import LossSettings
 from .settings.network import NetworkSettings
@@ -146,6 +147,23 @@ def config_from_command(
     if "folds" in values:
         values["folds"] = folds_file_name(str(values["folds"]))
     return RunConfig.from_dict(values, str(config) if config else "--set")
+
+
+def setting_value(key: str, value: Any) -> Any:  # noqa: ANN401
+    """Return the value of one setting as a run holds it, whatever the others are.
+
+    Raises:
+        UsageError: it is not of its type, or out of range.
+
+    >>> setting_value("learning_rate", "1e-3"), setting_value("head_hidden", "64,32")
+    (0.001, (64, 32))
+    """
+    field = RunConfig.model_fields[key]
+    fields: dict[str, Any] = {key: (field.annotation, field)}
+    try:
+        return getattr(create_model("Setting", __base__=Settings, **fields)(**{key: value}), key)
+    except ValidationError as error:
+        raise UsageError(_sentence(error)) from None
 
 
 def presets() -> list[str]:

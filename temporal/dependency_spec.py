@@ -19,7 +19,7 @@ from ..core.tasks import TASKS, Task
 from .config import read_settings
 from .nets.graph import TaskGraph
 from .sweep import SPEC_FILE
-from .sweep_spec import DEPENDENCY, SweepSpec, spec_from_file, spec_of, texts_of_flags
+from .sweep_spec import DEPENDENCY, SweepSpec, spec_of, texts_of_flags
 
 _SETTINGS: Final[dict[str, Any]] = {
     "shared_layers": 0,
@@ -79,7 +79,7 @@ def dependency_sweep(
 def is_dependency_sweep(folder: Path) -> bool:
     """Return whether a folder holds a dependency study."""
     path = folder / SPEC_FILE
-    return path.is_file() and spec_from_file(path).preset == DEPENDENCY
+    return path.is_file() and read_settings(path).get("preset") == DEPENDENCY
 
 
 def _is_studied(weight: Any) -> bool:  # noqa: ANN401 - as YAML or a flag has it

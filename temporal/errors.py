@@ -15,6 +15,10 @@ class PredictionError(TemporalError):
     """A prediction file is not of its form, or lacks rows."""
 
 
+class StudyError(TemporalError):
+    """The study of a search cannot be read or written, or is another one."""
+
+
 def cannot_compile(reason: str) -> TemporalError:
     """Return the error for a network that torch.compile cannot compile here."""
     return TemporalError(

@@ -51,6 +51,11 @@ def threads_each(jobs: int) -> int:
     return min(_MOST_THREADS, max(1, usable_cpus() // jobs))
 
 
+def by_cores(threads: int) -> int:
+    """Return how many runs of some threads each the cores hold, at least one."""
+    return max(1, usable_cpus() // threads)
+
+
 def carried_out(config: RunConfig, division: Division, *, is_asked: bool) -> RunConfig:
     """Return how a run is carried out beside others; what it is stays the same.
 

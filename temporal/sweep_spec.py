@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -62,11 +62,27 @@ def spec_from_file(path: Path) -> SweepSpec:
     Raises:
         UsageError: the file cannot be read, or holds something else.
     """
-    values = read_settings(path)
+    return spec_from_values(read_settings(path), path)
+
+
+def spec_from_values(
+    values: Mapping[str, Any], path: Path, searched: Collection[str] = ()
+) -> SweepSpec:
+    """Return the sweep of what a YAML file holds.
+
+    Args:
+        values: `config`, `fixed` and `grid`.
+        path: of the file, for messages.
+        searched: settings that a search chooses.
+
+    Raises:
+        UsageError: it holds something else.
+    """
     for key in values:
         if key not in GRID_KEYS:
-            message = f"{path} must hold {', '.join(GRID_KEYS)}, but holds {key!r}; " + near_misses(
-                key, GRID_KEYS
+            known = (*GRID_KEYS, "search")
+            message = f"{path} must hold {', '.join(known)}, but holds {key!r}; " + near_misses(
+                key, known
             )
             raise UsageError(message)
     fixed, grid = values.get("fixed") or {}, values.get("grid") or {}
@@ -83,7 +99,7 @@ def spec_from_file(path: Path) -> SweepSpec:
         )
         raise UsageError(message)
     base = read_settings(str(values["config"])) if values.get("config") else {}
-    spec = spec_of({**base, **fixed}, grid)
+    spec = spec_of({**base, **fixed}, grid, searched)
     return replace(spec, cases=tuple(cases), preset=preset)
 
 
@@ -106,7 +122,10 @@ def is_sweep_preset(spec: Path) -> bool:
 
 
 def spec_from_flags(
-    config: str | None, settings: Sequence[str], varied: Mapping[str, str | None]
+    config: str | None,
+    settings: Sequence[str],
+    varied: Mapping[str, str | None],
+    searched: Collection[str] = (),
 ) -> SweepSpec:
     """Return the sweep of a command's flags.
 
@@ -114,13 +133,14 @@ def spec_from_flags(
         config: a preset or file that all runs begin with, if any.
         settings: `key=value` texts; values joined by `|` are varied.
         varied: setting -> values joined by commas; whole numbers may be a range, `0-2`.
+        searched: settings that a search chooses.
 
     Raises:
         UsageError: a setting is unknown or has no value.
     """
     fixed = read_settings(config) if config else {}
     asked, grid = texts_of_flags(settings, varied)
-    return spec_of({**fixed, **asked}, grid)
+    return spec_of({**fixed, **asked}, grid, searched)
 
 
 def texts_of_flags(
@@ -149,8 +169,15 @@ def texts_of_flags(
     return fixed, grid
 
 
-def spec_of(fixed: Mapping[str, Any], grid: Mapping[str, Any]) -> SweepSpec:
+def spec_of(
+    fixed: Mapping[str, Any], grid: Mapping[str, Any], searched: Collection[str] = ()
+) -> SweepSpec:
     """Return a sweep of checked names, with ranges written out.
+
+    Args:
+        fixed: setting -> value.
+        grid: setting -> its values.
+        searched: settings that a search chooses: none of them is varied, or fixed any more.
 
     Raises:
         UsageError: a setting is unknown, without a value, or both fixed and varied.
@@ -167,10 +194,13 @@ def spec_of(fixed: Mapping[str, Any], grid: Mapping[str, Any]) -> SweepSpec:
         if not whole[key]:
             message = f"{key} of a sweep must have a value, but has none"
             raise UsageError(message)
-    if "features" not in fixed and "features" not in whole:
+        if key in searched:
+            message = f"{key} is searched for and varied by the grid; leave it out of one of them"
+            raise UsageError(message)
+    if not any("features" in settings for settings in (fixed, whole, searched)):
         message = "a sweep needs features: --features A,B,A+B, or features under grid or fixed"
         raise UsageError(message)
-    kept = {key: value for key, value in fixed.items() if key not in whole}
+    kept = {key: value for key, value in fixed.items() if key not in (*whole, *searched)}
     return SweepSpec(kept, whole)
 
 
