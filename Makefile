@@ -15,9 +15,10 @@ SET      ?=
 CONFIG   ?=
 FEATURES ?=
 DEMO     ?= demo
+STUDY    ?= ablation
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo features labels train test test-slow check bench clean
+.PHONY: help setup demo demo-data ablation features labels train test test-slow check bench clean
 
 help:  ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,10 +35,12 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	@mkdir -p .types && ln -sfn .. .types/abaw
 	@touch $@
 
-demo: setup  ## both stages on drawn sample faces, with random weights; prints the scores
+demo-data: setup
 	$(ABAW) sample $(DEMO) --preset demo
 	$(MAKE) --no-print-directory features DATA=$(DEMO)/cropped_aligned CACHE=$(DEMO)/features CONFIG=docs/demo.yaml
 	$(MAKE) --no-print-directory labels DATA=$(DEMO) CACHE=$(DEMO)/features
+
+demo: demo-data  ## both stages on drawn sample faces, with random weights; prints the scores
 	for features in thumbnail mae_vit_small_patch16 iresnet18 densenet121 \
 	    mae_vit_small_patch16+iresnet18+densenet121; do \
 	    $(ABAW) temporal-train $$features --cache $(DEMO)/features --out $(DEMO)/runs || exit $$?; \
@@ -55,6 +58,23 @@ labels: setup  ## DATA/annotations -> CACHE/labels.h5, with a report of what is 
 train: setup  ## stage 2: FEATURES=<name or A+B> [SET="key=value …"]
 	@test -n "$(FEATURES)" || { echo "make train needs FEATURES=, the name of an embedding in $(CACHE) or several joined by +"; exit 2; }
 	$(ABAW) temporal-train $(FEATURES) --cache $(CACHE) $(foreach pair,$(SET),--set $(pair))
+
+# Without CACHE= on the command line: the demo's faces, which are drawn and extracted first.
+ifeq ($(filter command line environment,$(origin CACHE)),)
+ablation: demo-data
+ablation: CACHE := $(DEMO)/features
+else
+ablation: setup
+endif
+ablation:  ## the paper's study on CACHE= (default: the demo's): sweeps into STUDY=, the report into docs/
+	$(ABAW) folds --k 4 --cache $(CACHE)
+	$(ABAW) temporal-sweep docs/paper.yaml --cache $(CACHE) --out $(STUDY)/runs --jobs auto
+	$(ABAW) temporal-sweep dependency --features @all --cache $(CACHE) --out $(STUDY)/dependency --jobs auto
+	$(ABAW) temporal-sweep --features @all --fold 1-4 --cache $(CACHE) --out $(STUDY)/folds --jobs auto
+	$(ABAW) temporal-ensemble $(STUDY)/runs --best 5 --weights greedy --cache $(CACHE) --out $(STUDY)/ensemble
+	$(ABAW) report $(STUDY)/runs $(STUDY)/ensemble $(STUDY)/dependency --cache $(CACHE) \
+	    --html docs/ablation.html --markdown docs/ablation.md
+	$(ABAW) report $(STUDY)/folds --cache $(CACHE) --html docs/ablation-folds.html
 
 test: setup  ## all tests but the large counts
 	$(BIN)/pytest -m "not slow"

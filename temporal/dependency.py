@@ -20,6 +20,7 @@ from .config import CARRIED_OUT, RunConfig
 from .data.recordings import recording_of
 from .dependency_spec import alone, with_hidden, with_truth, within
 from .errors import TemporalError
+from .feature_groups import with_features
 from .nets.graph import TaskGraph
 from .paired_gain import SIGNIFICANT, Array, Gain, holm, paired_gain, pseudovalues
 from .predictions import read_predictions
@@ -182,6 +183,7 @@ class _Runs:
     """The finished runs of a study, by their settings."""
 
     def __init__(self, folder: Path, spec: SweepSpec, cache: Path) -> None:
+        spec = with_features(spec, cache)
         self._seeds = spec.grid["seed"]
         self._fixed = spec.fixed
         found = {}

@@ -4,13 +4,15 @@
 `@random` are those whose weights were learnt so, joined.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from ..cache import EmbeddingStore, list_stores, open_store
 from ..core.errors import UsageError
 from ..core.names import near_misses
+from .sweep_spec import SweepSpec
 
 MARK: Final = "@"
 OBJECTIVES: Final = ("unsupervised", "supervised", "random")
@@ -20,20 +22,19 @@ _GROUPS: Final = ("each", "all", *OBJECTIVES)
 def expanded(features: Iterable[str | tuple[str, ...]], cache: Path) -> list[tuple[str, ...]]:
     """Return features with groups replaced by what the cache holds, each combination once.
 
-    A group that has no embedding is left out.
+    A group that has no embedding is left out; nothing may be left.
 
     Args:
         features: `A`, `A+B`, `@all` and the like, or tuples of names.
         cache: folder of the stores.
 
     Raises:
-        UsageError: there is no such group, or nothing is left.
+        UsageError: there is no such group.
         CacheError: a store cannot be read.
     """
     found: dict[tuple[str, ...], None] = {}
     members: dict[str, list[str]] | None = None
-    asked = list(features)
-    for item in asked:
+    for item in features:
         if not isinstance(item, str) or not item.startswith(MARK):
             names = tuple(item.split("+")) if isinstance(item, str) else tuple(item)
             found[names] = None
@@ -47,13 +48,44 @@ def expanded(features: Iterable[str | tuple[str, ...]], cache: Path) -> list[tup
             found |= dict.fromkeys((name,) for name in members["all"])
         elif members[group]:
             found[tuple(members[group])] = None
-    if not found:
+    return list(found)
+
+
+def with_features(spec: SweepSpec, cache: Path) -> SweepSpec:
+    """Return a sweep with the groups among its features replaced by what the cache holds.
+
+    Raises:
+        UsageError: there is no such group, or the cache has no embedding of any of them.
+        CacheError: a store cannot be read.
+    """
+    asked: list[Any] = []
+
+    def found(features: Iterable[Any]) -> tuple[tuple[str, ...], ...]:
+        asked.extend(kept := list(features))
+        return tuple(expanded(kept, cache))
+
+    fixed, grid = dict(spec.fixed), dict(spec.grid)
+    if "features" in grid:
+        grid["features"] = found(grid["features"])
+    elif "features" in fixed:
+        several = found([fixed.pop("features")])
+        if len(several) == 1:
+            fixed["features"] = several[0]
+        else:
+            grid = {"features": several, **grid}
+    cases: list[Mapping[str, Any]] = []
+    for case in spec.cases:
+        if "features" in case:
+            cases += [{**case, "features": one} for one in found([case["features"]])]
+        else:
+            cases.append(case)
+    if not grid.get("features", True) or (spec.cases and not cases):
         message = (
-            f"{' '.join(map(str, asked))} must be embeddings of {cache}, but it has none of "
-            f"these; run abaw extract, or name features"
+            f"{cache} must have embeddings of {', '.join(map(str, asked))}, but has none of these; "
+            f"run abaw extract, or name other features"
         )
         raise UsageError(message)
-    return list(found)
+    return replace(spec, fixed=fixed, grid=grid, cases=tuple(cases))
 
 
 def _members(cache: Path) -> dict[str, list[str]]:

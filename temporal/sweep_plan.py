@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ..core.table import text_table
 from .config import RunConfig
+from .feature_groups import with_features
 from .sweep_spec import SweepSpec
 from .train import planned
 
@@ -26,7 +27,7 @@ def plan_sweep(spec: SweepSpec, cache: Path, out: Path) -> list[PlannedRun]:
         CacheError, TemporalError, UsageError: stores are missing, or a combination cannot be.
     """
     runs: dict[Path, PlannedRun] = {}
-    for config in spec.configs():
+    for config in with_features(spec, cache).configs():
         folder, done = planned(config, cache, out)
         runs.setdefault(folder, PlannedRun(config, folder, done))
     return list(runs.values())

@@ -59,6 +59,8 @@ class SweepSpec:
 def spec_from_file(path: Path) -> SweepSpec:
     """Return the sweep of a YAML file: `config` (a preset or file), `fixed`, and `grid` of lists.
 
+    A list of grids is the runs of all of them.
+
     Raises:
         UsageError: the file cannot be read, or holds something else.
     """
@@ -87,8 +89,12 @@ def spec_from_values(
             raise UsageError(message)
     fixed, grid = values.get("fixed") or {}, values.get("grid") or {}
     cases, preset = values.get("cases") or [], values.get("preset")
-    if not isinstance(fixed, dict) or not isinstance(grid, dict):
-        message = f"fixed and grid of {path} must be mappings of settings, but are not"
+    grids: list[Any] = grid if isinstance(grid, list) else [grid]
+    if not isinstance(fixed, dict) or not all(isinstance(one, dict) for one in grids):
+        message = (
+            f"fixed and grid of {path} must be mappings of settings (grid may be a list of them), "
+            f"but are not"
+        )
         raise UsageError(message)
     if not isinstance(cases, list) or not all(isinstance(case, dict) for case in cases):
         message = f"cases of {path} must be a list of mappings of settings, but are not"
@@ -99,8 +105,23 @@ def spec_from_values(
         )
         raise UsageError(message)
     base = read_settings(str(values["config"])) if values.get("config") else {}
-    spec = spec_of({**base, **fixed}, grid, searched)
-    return replace(spec, cases=tuple(cases), preset=preset)
+    if not isinstance(grid, list):
+        spec = spec_of({**base, **fixed}, grids[0], searched)
+        return replace(spec, cases=tuple(cases), preset=preset)
+    if cases or preset or searched:
+        message = f"a list of grids in {path} stands alone, without cases, preset or search"
+        raise UsageError(message)
+    return _together([spec_of({**base, **fixed}, one) for one in grids], {**base, **fixed})
+
+
+def _together(specs: Sequence[SweepSpec], fixed: dict[str, Any]) -> SweepSpec:
+    """Return the runs of several sweeps as one."""
+    cases = [
+        dict(zip(spec.grid, values, strict=True))
+        for spec in specs
+        for values in itertools.product(*spec.grid.values())
+    ]
+    return SweepSpec(fixed, {}, tuple(cases))
 
 
 def is_sweep_preset(spec: Path) -> bool:
