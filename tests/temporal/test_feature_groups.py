@@ -94,7 +94,7 @@ def test_a_list_of_grids_is_the_runs_of_all_each_once(cache: Path, tmp_path: Pat
 def test_a_list_of_grids_takes_no_cases(tmp_path: Path):
     path = tmp_path / "sweep.yaml"
     path.write_text(yaml.safe_dump({"grid": [{"features": "a"}], "cases": [{"epochs": 1}]}))
-    with pytest.raises(UsageError, match="a list of grids in .* stands alone"):
+    with pytest.raises(UsageError, match=r"a list of grids in .* stands alone"):
         spec_from_file(path)
     path.write_text(yaml.safe_dump({"grid": [{"features": "a"}, 3]}))
     with pytest.raises(UsageError, match="must be mappings"):
