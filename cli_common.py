@@ -27,7 +27,8 @@ class _Place(click.Path):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401
         """Return the path, or refuse it as what it is below."""
-        path = Path(os.fsdecode(super().convert(value, param, ctx)))
+        path = super().convert(value, param, ctx)
+        assert isinstance(path, Path)
         for above in path.parents:
             if above.is_dir():
                 break

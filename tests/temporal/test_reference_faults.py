@@ -1,7 +1,7 @@
 """Faults of the published evaluation that must not come back; its smoothing is in other files.
 
-Partly labelled AUs, absent classes and single frames. `test_metrics` holds the figures on record of
-the first two.
+Partly labelled AUs, absent classes, single frames, and padding that is computed (in training, see
+`test_feeding`). `test_metrics` holds the figures on record of the first two.
 """
 
 from pathlib import Path
@@ -13,8 +13,10 @@ from abaw.core.tasks import AUS, EXPRESSIONS, TASKS
 from abaw.temporal.data.dataset import SequenceDataset
 from abaw.temporal.data.features import FeatureMaker
 from abaw.temporal.data.join import join
+from abaw.temporal.data.standardize import Standardizer
 from abaw.temporal.inference import predict_sequences
 from abaw.temporal.metrics import AffectRows, LabelMasks, score_rows
+from abaw.temporal.nets.build import build_network
 from abaw.temporal.postprocess import PostProcess
 from abaw.temporal.postprocess_fit import fit
 from abaw.temporal.predictions import read_predictions
@@ -24,6 +26,7 @@ from abaw.temporal.train import train
 
 from .made import Row, annotate, config, write_label_store, write_store
 from .made_predictions import noisy, truth_of
+from .test_feeding import line
 
 
 def rows_of_classes(y_true: list[int], y_pred: list[int]) -> tuple:
@@ -92,11 +95,30 @@ def test_videos_of_one_frame_are_predicted_as_any_other(single: tuple[Path, Path
     maker = FeatureMaker(standardizer, settings)
     stores, labels = open_embeddings(cache, ("face",)), open_labels(cache, "labels")
     lines, _ = join(stores, labels, "val", settings)
-    for line in lines:
-        alone = predict_sequences(network, SequenceDataset([line], maker), settings)
-        own = np.flatnonzero(np.array(table.video) == line.video)
+    for one in lines:
+        alone = predict_sequences(network, SequenceDataset([one], maker), settings)
+        own = np.flatnonzero(np.array(table.video) == one.video)
         np.testing.assert_allclose(alone.valence, table.valence[own], rtol=0, atol=1e-6)
         np.testing.assert_allclose(alone.p_au, table.p_au[own], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_predicting_computes_hardly_more_frames_than_there_are(bidirectional: bool):
+    """The published evaluation pads whole videos to the longest of 8: 61 % of its frames."""
+    settings = config(bidirectional=bidirectional, projection=4, hidden_size=4, overlap=0.0)
+    lengths = np.random.default_rng(0).integers(20, 1500, 40).tolist()
+    standardizer = Standardizer(np.zeros(2, np.float32), np.ones(2, np.float32))
+    lines = [line(number, length) for number, length in enumerate(lengths)]
+    dataset = SequenceDataset(lines, FeatureMaker(standardizer, settings))
+    network = build_network(2, settings, TASKS)
+    assert network.is_causal is not bidirectional
+    computed = []
+    network.register_forward_pre_hook(
+        lambda _, inputs: computed.append(inputs[0].shape[:2].numel())
+    )
+    table = predict_sequences(network, dataset, settings)
+    assert len(table) == sum(lengths)
+    assert sum(lengths) <= sum(computed) < 1.15 * sum(lengths)
 
 
 def test_a_video_of_one_frame_is_smoothed_to_itself():
