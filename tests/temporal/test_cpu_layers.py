@@ -173,7 +173,7 @@ def test_an_lstm_runs_by_its_own_layer_where_that_is_quicker(monkeypatch):
 
     monkeypatch.setattr(recurrent, "run_lstm", watched)
     for width in (recurrent.LEAST_LSTM - 2, recurrent.LEAST_LSTM):
-        encoder = built("lstm", bidirectional=False, hidden_size=width).float()
+        encoder = built("lstm", layers=1, bidirectional=False, hidden_size=width).float()
         x = random(1, 2).float()
         for is_low in (False, True):
             with torch.autocast("cpu", enabled=is_low):

@@ -6,13 +6,17 @@ product each over all frames, a frame's gradient is a product with what is known
 products are in the precision that is asked for (`bench/recurrent_layers.py`).
 """
 
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, Final
 
 import torch
 from torch import nn
 from torch.autograd.function import once_differentiable
 
 from .recurrent_cpu import input_gates, parts_of, product_dtype, weight_gradient
+
+_CHUNK: Final = 16
+"""Frames whose factors are computed together: they stay in the cache until they are used."""
 
 
 def run_lstm(
@@ -26,11 +30,11 @@ def run_lstm(
         begin: output and cell (B, H) before the first frame; None is zeros.
     """
     w_ih, weight, b_ih, b_hh = parts_of(layer)
-    gates = input_gates(x, w_ih)  # (T, B, 4H)
+    from_x = input_gates(x, w_ih)  # (T, B, 4H); biases are added in the precision of the rest
     if begin is None:
         begin = (weight.new_zeros(x.shape[0], layer.hidden_size),) * 2
     h, c = (part.to(weight.dtype) for part in begin)
-    y, cells = _Recurrence.apply(gates, h, c, weight, b_ih + b_hh, product_dtype(weight))
+    y, cells = _Recurrence.apply(from_x, h, c, weight, b_ih + b_hh, product_dtype(weight))
     return y.transpose(0, 1), cells.transpose(0, 1)
 
 
@@ -45,7 +49,7 @@ class _Recurrence(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,  # noqa: ANN401
-        gates: torch.Tensor,
+        from_x: torch.Tensor,
         h_begin: torch.Tensor,
         c_begin: torch.Tensor,
         weight: torch.Tensor,
@@ -53,65 +57,91 @@ class _Recurrence(torch.autograd.Function):
         dtype: torch.dtype,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return outputs and cells; products are in `dtype`, and all else is in the weights'."""
-        T, B, _ = gates.shape
+        T, B, _ = from_x.shape
         H = h_begin.shape[1]
         inner = weight.to(dtype).t()  # (H, 4H)
         is_low = dtype != weight.dtype
-        opened = torch.add(gates, bias)  # (T, B, 4H)
         # Before, and after each frame.
         h, c = weight.new_empty(T + 1, B, H), weight.new_empty(T + 1, B, H)
         h[0], c[0] = h_begin, c_begin
+        rounded = h
+        if is_low:
+            rounded = weight.new_empty(T + 1, B, H, dtype=dtype)
+            rounded[0] = h_begin
+        gates = weight.new_empty(T, B, 4 * H)
         g, tanh_c = weight.new_empty(T, B, H), weight.new_empty(T, B, H)
-        factors = h.to(dtype)  # of the products: h itself, unless it has to be rounded
-        before = factors.unbind()
-        frames = zip(opened.unbind(), c.unbind(), g.unbind(), tanh_c.unbind(), h[1:], strict=False)
-        cells = c.unbind()
-        for t, (a, cell, new, squashed, out) in enumerate(frames):
+        # Frame by frame beforehand: a look-up in a tuple costs less than one in a tensor.
+        share, gate, y, cell, before, new, tanh = (
+            part.unbind() for part in (from_x, gates, h, c, rounded, g, tanh_c)
+        )
+        for t in range(T):
+            a = torch.add(share[t], bias, out=gate[t])
             if is_low:
                 a.add_(before[t] @ inner)
             else:
                 a.addmm_(before[t], inner)
-            torch.tanh(a[:, 2 * H : 3 * H], out=new)
-            a.sigmoid_()  # of g too, which costs less than to go around it
-            i, f, _, o = a.split(H, 1)
-            torch.mul(i, new, out=cells[t + 1]).addcmul_(f, cell)
-            torch.mul(o, torch.tanh(cells[t + 1], out=squashed), out=out)
+            torch.tanh(a[:, 2 * H : 3 * H], out=new[t])
+            i, f, _, o = a.sigmoid_().chunk(4, 1)  # of g too: to leave it out costs more
+            torch.mul(i, new[t], out=cell[t + 1]).addcmul_(f, cell[t])
+            torch.mul(o, torch.tanh(cell[t + 1], out=tanh[t]), out=y[t + 1])
             if is_low:
-                before[t + 1].copy_(out)
-        ctx.save_for_backward(factors, c, opened, g, tanh_c, weight)
+                before[t + 1].copy_(y[t + 1])
+        ctx.save_for_backward(gates, c, rounded, g, tanh_c, weight)
         ctx.set_materialize_grads(False)
         return h[1:], c[1:]
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, d_y: torch.Tensor | None, d_c: torch.Tensor | None) -> Any:  # noqa: ANN401
-        """Return the gradients of gates, output and cell at the beginning, weight and bias."""
-        before, c, opened, g, tanh_c, weight = ctx.saved_tensors
+        """Return the gradients of from_x, h_begin, c_begin, weight and bias."""
+        gates, c, rounded, g, tanh_c, weight = ctx.saved_tensors
         T, B, H = g.shape
-        i, f, _, o = opened.view(T, B, 4, H).unbind(2)
-        # Of the sums for i, f, g by the cell's gradient, of that for o by the output's.
-        factor = weight.new_empty(T, B, 4, H)
-        aten = torch.ops.aten
-        aten.sigmoid_backward.grad_input(g, i, grad_input=factor[:, :, 0])
-        aten.sigmoid_backward.grad_input(c[:-1], f, grad_input=factor[:, :, 1])
-        aten.tanh_backward.grad_input(i, g, grad_input=factor[:, :, 2])
-        aten.sigmoid_backward.grad_input(tanh_c, o, grad_input=factor[:, :, 3])
-        to_cell = aten.tanh_backward(o, tanh_c)
-        inner = weight.to(before.dtype)  # (4H, H)
-        d_gates = before.new_empty(T, B, 4, H)
-        d_h, d_cell = weight.new_zeros(B, H), weight.new_zeros(B, H)
-        for t in range(T - 1, -1, -1):
-            if d_y is not None:
-                d_h = d_h + d_y[t]
+        inner = weight.to(rounded.dtype)  # (4H, H)
+        rows = rounded.new_empty(T, B, 4 * H)
+        d_gates = rows.view(T, B, 4, H)
+        row, by_c, by_h, from_y = (
+            part.unbind()
+            for part in (
+                *(rows, d_gates[:, :, :3], d_gates[:, :, 3]),
+                torch.zeros_like(g) if d_y is None else d_y,
+            )
+        )
+        d_before, d_cell = weight.new_zeros(B, H), weight.new_zeros(B, H)
+        for t, factor, to_cell, forget in _factors(gates, c, g, tanh_c):
+            d_h = d_before + from_y[t]
             if d_c is not None:
                 d_cell = d_cell + d_c[t]
-            d_cell = torch.addcmul(d_cell, d_h, to_cell[t])
-            d = d_gates[t]
-            torch.mul(factor[t, :, :3], d_cell[:, None], out=d[:, :3])
-            torch.mul(factor[t, :, 3], d_h, out=d[:, 3])
-            d_h = d.view(B, 4 * H) @ inner
-            d_cell = d_cell * f[t]
-        rows = d_gates.view(T, B, 4 * H)
-        d_weight = weight_gradient(rows, before[:-1], weight.dtype)
-        d_bias = rows.sum((0, 1), dtype=weight.dtype)
-        return rows, d_h.to(weight.dtype), d_cell, d_weight, d_bias, None
+            d_cell = torch.addcmul(d_cell, d_h, to_cell)
+            torch.mul(factor[:, :3], d_cell[:, None], out=by_c[t])
+            torch.mul(factor[:, 3], d_h, out=by_h[t])
+            d_before = row[t] @ inner
+            d_cell = d_cell * forget
+        d_weight = weight_gradient(rows, rounded[:-1], weight.dtype)
+        d_bias = rows.sum((0, 1)).to(weight.dtype)
+        return rows, d_before.to(weight.dtype), d_cell, d_weight, d_bias, None
+
+
+def _factors(
+    gates: torch.Tensor, c: torch.Tensor, g: torch.Tensor, tanh_c: torch.Tensor
+) -> Iterator[tuple[int, torch.Tensor, torch.Tensor, torch.Tensor]]:
+    """Yield what gradients are multiplied by, from the last frame to the first.
+
+    Yields:
+        The frame; (B, 4, H) for the sums of i, f, g of the cell's gradient, of o of the output's;
+        (B, H) for the cell's of the output's; (B, H) for that of the cell before of the cell's.
+    """
+    T, B, H = g.shape
+    factor, to_cell = g.new_empty(_CHUNK, B, 4, H), g.new_empty(_CHUNK, B, H)
+    aten = torch.ops.aten
+    for start in reversed(range(0, T, _CHUNK)):
+        n = min(_CHUNK, T - start)
+        part = slice(start, start + n)
+        i, f, _, o = gates[part].view(n, B, 4, H).unbind(2)
+        by_i, by_f, by_g, by_o = factor[:n].unbind(2)
+        aten.sigmoid_backward.grad_input(g[part], i, grad_input=by_i)
+        aten.sigmoid_backward.grad_input(c[part], f, grad_input=by_f)
+        aten.tanh_backward.grad_input(i, g[part], grad_input=by_g)
+        aten.sigmoid_backward.grad_input(tanh_c[part], o, grad_input=by_o)
+        aten.tanh_backward.grad_input(o, tanh_c[part], grad_input=to_cell[:n])
+        for place in reversed(range(n)):
+            yield start + place, factor[place], to_cell[place], f[place]
