@@ -5,10 +5,15 @@ python bench/against_plain_loop.py [gru lstm transformer]
 The plain loop (`plain_loop.py`) does what the published system does. Both get the same random
 videos, sizes, rates and threads. Where the gain comes from is told as a chain, each step with all
 of those before it: the training set is no longer scored, one checkpoint is written only when it is
-better, no padding is computed, and products are in the precision that is quick here.
+better, no padding is computed, dropout and the GRU layer are this project's own, and products are
+in the precision that is quick here (an LSTM layer of this project's own is part of that).
+
+That the plain loop is not slowed is told by bare steps on one full batch: with torch's layers in
+both, they take the same time.
 """
 
 import argparse
+import statistics
 import tempfile
 import time
 from pathlib import Path
@@ -17,6 +22,7 @@ import torch
 from made_sequences import made_lines, rows_of_lines
 from plain_loop import PlainLoop
 from timing import device_name, spread
+from torchs_layers import give_torchs_layers
 
 from abaw.core.device import Precision
 from abaw.temporal.config import RunConfig, read_settings
@@ -36,20 +42,31 @@ N_TRAIN, N_VAL, MEAN_FRAMES = 40, 8, 400
 LENGTHS_SEED = 8
 PADDING = (0.60, 0.66)
 LEAST_BARE = 0.9
+OWN_LAYERS = {"gru": "GRU layer and dropout", "lstm": "dropout", "transformer": "dropout"}
+"""Of this project, in training on a processor in fp32."""
 
 
 class OwnLoop:
     """This project's epoch: train, score the validation split, keep the weights if better."""
 
-    def __init__(self, config: RunConfig, data: tuple, folder: Path, precision: Precision) -> None:
+    def __init__(
+        self,
+        config: RunConfig,
+        data: tuple,
+        folder: Path,
+        precision: Precision,
+        *,
+        has_torchs_layers: bool = False,
+    ) -> None:
         train, val, rows = data
         maker = FeatureMaker(fit_standardizer(train), config)
         self._config, self._folder, self._maker, self._rows = config, folder, maker, rows[1]
         self._val = SequenceDataset(val, maker)
         dataset = SequenceDataset(train, maker)
-        self.loop = TrainingLoop(
-            config, build_network(dataset.n_features, config), dataset, precision
-        )
+        network = build_network(dataset.n_features, config)
+        if has_torchs_layers:
+            give_torchs_layers(network)
+        self.loop = TrainingLoop(config, network, dataset, precision)
         self._best = float("-inf")
 
     def train_epoch(self) -> None:
@@ -76,7 +93,7 @@ def seconds(work) -> float:
 
 
 def bare_ratio(plain: PlainLoop, own: OwnLoop, config: RunConfig) -> list[float]:
-    """Return our seconds over the plain loop's for a bare step on one and the same full batch."""
+    """Return the plain loop's speed over ours for a bare step on one and the same full batch."""
     size, lanes = config.segment_length, config.batch_size
     x = torch.randn(lanes, size, DIM)
     plan = max(own.loop.feed.epoch(0), key=lambda plan: plan.rows.numel())
@@ -124,8 +141,9 @@ def measure(name: str, threads: int) -> None:
         folder = Path(text)
         plain = PlainLoop(config, *data, folder)
         own = OwnLoop(config, data, folder, "fp32")
+        torchs = OwnLoop(config, data, folder, "fp32", has_torchs_layers=True)
         quick = OwnLoop(config, data, folder, precision)
-        bare = bare_ratio(plain, own, config)
+        bare, bare_own = bare_ratio(plain, torchs, config), bare_ratio(plain, own, config)
         quick.epoch()
         for number in range(REPEATS):
             start = time.perf_counter()
@@ -138,14 +156,16 @@ def measure(name: str, threads: int) -> None:
             plain.save("latest")
             plain.save(str(number))
             saved = time.perf_counter()
-            own_s, quick_s = seconds(own.epoch), seconds(quick.epoch)
+            torchs_s, own_s = seconds(torchs.epoch), seconds(own.epoch)
+            quick_s = seconds(quick.epoch)
             quick_train = seconds(quick.train_epoch)
             whole = saved - start
             figures = {
                 "plain, s": whole,
                 "without scoring the training set": whole / (whole - (scored_all - scored)),
                 "and without its two checkpoints": whole / (scored - start),
-                "and without padding: this project in fp32": whole / own_s,
+                "and without padding: this project with torch's layers in fp32": whole / torchs_s,
+                f"and with its own {OWN_LAYERS[name]} in fp32": whole / own_s,
                 f"and in {precision}: this project": whole / quick_s,
                 "training steps alone, plain over this project": (trained - start) / quick_train,
             }
@@ -159,10 +179,11 @@ def measure(name: str, threads: int) -> None:
     )
     print(f"  of the frames that the plain loop computes, {100 * padding:.0f} % are padding")
     assert PADDING[0] <= padding <= PADDING[1], padding
-    print(f"  bare step, ours over plain, fp32: {spread(bare)} of its seconds")
+    print(f"  bare step in fp32, plain over ours with torch's layers: {spread(bare)} of its speed")
+    print(f"  bare step in fp32, plain over ours with its own: {spread(bare_own)} of its speed")
     for key, values in found.items():
         print(f"  {key}: {spread(values, 2)}", flush=True)
-    assert sorted(bare)[len(bare) // 2] * LEAST_BARE <= 1 / LEAST_BARE
+    assert statistics.median(bare) >= LEAST_BARE
 
 
 def main() -> None:

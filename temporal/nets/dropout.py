@@ -15,8 +15,8 @@ class Dropout(nn.Module):
     """Leaves a share of values out in training, and scales the others up, as torch's does.
 
     torch draws a number for each value on a processor, one after another; here a draw of 64 bits
-    serves four, which takes a fifth of the time (`bench/gru_layer.py`). So the share is a multiple
-    of 2**-16. Elsewhere it is torch's own.
+    serves four, which takes a fifth of the time (`bench/recurrent_layers.py`). So the share is a
+    multiple of 2**-16. Elsewhere it is torch's own.
 
     Args:
         p: the share, from 0 to below 1.

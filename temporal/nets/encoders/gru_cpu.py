@@ -3,14 +3,16 @@
 torch's own layer runs a dozen operations a frame and, going backward, adds a gradient as large as
 the recurrent weights for every frame. With the gates of all frames at hand, all that a frame's
 gradient needs is a product with what is known beforehand; the weights' gradient then is one matrix
-product over all frames (`bench/gru_layer.py`).
+product over all frames (`bench/recurrent_layers.py`).
 """
 
-from typing import Any, cast
+from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import nn
+from torch.autograd.function import once_differentiable
+
+from .recurrent_cpu import input_gates, parts_of, product_dtype, weight_gradient
 
 
 def run_gru(layer: nn.GRU, x: torch.Tensor, begin: torch.Tensor | None) -> torch.Tensor:
@@ -21,13 +23,12 @@ def run_gru(layer: nn.GRU, x: torch.Tensor, begin: torch.Tensor | None) -> torch
         x: (B, T, F).
         begin: (B, H) before the first frame; None is zeros.
     """
-    w_ih, weight, b_ih, bias = (cast(torch.Tensor, part) for part in layer.all_weights[0])
-    gates = F.linear(x, w_ih, b_ih).transpose(0, 1)  # (T, B, 3H)
-    low = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else None
+    w_ih, weight, b_ih, bias = parts_of(layer)
+    gates = input_gates(x, w_ih, b_ih)  # (T, B, 3H)
     if begin is None:
         begin = weight.new_zeros(x.shape[0], layer.hidden_size)
     y: torch.Tensor = _Recurrence.apply(
-        gates.to(weight.dtype), begin.to(weight.dtype), weight, bias, low
+        gates.to(weight.dtype), begin.to(weight.dtype), weight, bias, product_dtype(weight)
     )
     return y.transpose(0, 1)
 
@@ -47,12 +48,13 @@ class _Recurrence(torch.autograd.Function):
         begin: torch.Tensor,
         weight: torch.Tensor,
         bias: torch.Tensor,
-        low: torch.dtype | None,
+        dtype: torch.dtype,
     ) -> torch.Tensor:
-        """Return the outputs; matrix products are in `low`, if that is given."""
+        """Return the outputs; products are in `dtype`, and all else is in the weights'."""
         T, B, _ = gates.shape
         H = begin.shape[1]
-        inner = (weight if low is None else weight.to(low)).t()  # (H, 3H)
+        is_low = dtype != weight.dtype
+        inner = weight.to(dtype).t()  # (H, 3H)
         # Before, and after each frame.
         h = gates.new_empty(T + 1, B, H)
         h[0] = begin
@@ -62,22 +64,23 @@ class _Recurrence(torch.autograd.Function):
         from_x, n_from_x = gates[..., : 2 * H], gates[..., 2 * H :]
         for t in range(T):
             g = own[t]
-            if low is None:
-                torch.addmm(bias, h[t], inner, out=g)
+            if is_low:
+                torch.add(h[t].to(dtype) @ inner, bias, out=g)
             else:
-                torch.add(h[t].to(low) @ inner, bias, out=g)
+                torch.addmm(bias, h[t], inner, out=g)
             both = torch.add(from_x[t], g[:, : 2 * H], out=rz[t]).sigmoid_()
             torch.addcmul(n_from_x[t], both[:, :H], g[:, 2 * H :], out=n[t]).tanh_()
             torch.lerp(n[t], h[t], both[:, H:], out=h[t + 1])
         ctx.save_for_backward(h, own, rz, n, weight)
-        ctx.low = low
+        ctx.dtype = dtype
         return h[1:].clone()
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, grad: torch.Tensor) -> Any:  # noqa: ANN401
         """Return the gradients of gates, begin, weight and bias."""
         h, own, rz, n, weight = ctx.saved_tensors
-        low: torch.dtype | None = ctx.low
+        dtype: torch.dtype = ctx.dtype
         T, B, H = grad.shape
         r, z = rz[..., :H], rz[..., H:]
         to_n = (1 - z) * (1 - n * n)
@@ -86,8 +89,8 @@ class _Recurrence(torch.autograd.Function):
         factor[:, :, 1] = (h[:-1] - n) * z * (1 - z)
         factor[:, :, 2] = to_n * r
         # (3H, H), laid out the other way round, in which it is read faster.
-        inner = (weight if low is None else weight.to(low)).t().contiguous().t()
-        d_own = grad.new_empty(T, B, 3, H, dtype=low or grad.dtype)
+        inner = weight.to(dtype).t().contiguous().t()
+        d_own = grad.new_empty(T, B, 3, H, dtype=dtype)
         d_h = grad.new_empty(T, B, H)
         d_before = grad.new_zeros(B, H)
         for t in range(T - 1, -1, -1):
@@ -99,7 +102,5 @@ class _Recurrence(torch.autograd.Function):
         flat = d_own.view(T, B, 3 * H)
         d_gates[..., : 2 * H] = flat[..., : 2 * H]
         torch.mul(d_h, to_n, out=d_gates[..., 2 * H :])
-        rows = flat.view(T * B, 3 * H)
-        before = h[:-1].reshape(T * B, H)
-        d_weight = (rows.t() @ before.to(rows.dtype)).to(weight.dtype)
+        d_weight = weight_gradient(flat, h[:-1], weight.dtype)
         return d_gates, d_before, d_weight, flat.sum((0, 1), dtype=weight.dtype), None

@@ -1,6 +1,7 @@
 """GRU and LSTM layers, one or both directions."""
 
 from abc import abstractmethod
+from typing import Final
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +12,12 @@ from ..dropout import Dropout
 from ..state import State
 from .base import ENCODERS, Encoder
 from .gru_cpu import run_gru
+from .lstm_cpu import run_lstm
 from .padding import lengths, may_be_padded, reordered, reversing
+from .recurrent_cpu import product_dtype
+
+LEAST_LSTM: Final = 384
+"""Width of an LSTM layer from which this project's own is quicker than torch's on a processor."""
 
 Memory = tuple[torch.Tensor, ...]
 """What one layer keeps after a frame: tensors (B, H); a GRU has one, an LSTM two."""
@@ -47,6 +53,14 @@ class RecurrentEncoder(Encoder):
     @abstractmethod
     def layer(n_inputs: int, width: int) -> nn.Module:
         """Return one layer in one direction, of batches (B, T, n_inputs)."""
+
+    def trains_on_cpu(self, x: torch.Tensor) -> bool:
+        """Return whether a layer's gradient may be asked for on a processor, uncompiled.
+
+        Layers of this project's own are made for that.
+        """
+        is_wanted = x.device.type == "cpu" and torch.is_grad_enabled()
+        return is_wanted and not torch.compiler.is_compiling()
 
     @abstractmethod
     def run(
@@ -106,8 +120,7 @@ class GruEncoder(RecurrentEncoder):
     ) -> tuple[torch.Tensor, Memory]:
         """Return what a layer gives, and (its output at each row's last real frame,)."""
         assert isinstance(layer, nn.GRU)
-        is_quick = x.device.type == "cpu" and torch.is_grad_enabled()
-        if is_quick and not torch.compiler.is_compiling():
+        if self.trains_on_cpu(x):
             y = run_gru(layer, x, None if begin is None else begin[0])
         else:
             y, _ = layer(x, None if begin is None else begin[0][None].contiguous())
@@ -133,9 +146,15 @@ class LstmEncoder(RecurrentEncoder):
     ) -> tuple[torch.Tensor, Memory]:
         """Return what a layer gives, and (output, cell) after each row's last real frame."""
         assert isinstance(layer, nn.LSTM)
+        h, c = begin if begin is not None else (None, None)
+        if self.trains_on_cpu(x) and _is_own_lstm_quicker(layer):
+            y, cells = run_lstm(layer, x, begin)
+            if length is None:
+                return y, (y[:, -1], cells[:, -1])
+            return y, (_at_last(y, length, h), _at_last(cells, length, c))
         first = None if begin is None else tuple(part[None].contiguous() for part in begin)
         if x.device.type == "cpu":
-            # A processor has one kernel for a whole LSTM in fp32; in bf16 it goes step by step.
+            # Its kernel in bf16 keeps the cell in bf16 too, and not every processor has it.
             with torch.autocast("cpu", enabled=False):
                 y, last = layer(x.to(layer.all_weights[0][0].dtype), first)
         else:
@@ -144,6 +163,15 @@ class LstmEncoder(RecurrentEncoder):
             return y, (last[0][0], last[1][0])
         h, c = begin if begin is not None else (torch.zeros_like(y[:, 0]),) * 2  # (B, H)
         return y, (_at_last(y, length, h), _cell_at_last(layer, x, y, length, (h, c)))
+
+
+def _is_own_lstm_quicker(layer: nn.LSTM) -> bool:
+    """Return whether `run_lstm` takes less time than torch's layer, which is one kernel in fp32.
+
+    It does where products are in bf16 and take most of the time (`bench/recurrent_layers.py`).
+    """
+    weight = layer.all_weights[0][1]
+    return product_dtype(weight) != weight.dtype and layer.hidden_size >= LEAST_LSTM
 
 
 def _at_last(y: torch.Tensor, length: torch.Tensor, begin: torch.Tensor | None) -> torch.Tensor:
