@@ -1,6 +1,5 @@
 """What the commands share: a group that prints errors in one line, types and options."""
 
-import os
 import re
 from pathlib import Path
 from typing import Any

@@ -48,7 +48,7 @@ def summary(data: ReportData) -> Section:
     else:
         constant = board.constant.figure(key)
         cards = [
-            ("Best row", best.name, count(len(best.entries), "run"), "name"),
+            ("Best row", best.name, _made_of(best), "name"),
             (NAMES[key], best.figure(key).text(), _terms(best, key), "value"),
             ("Constant predictor", constant.text(), _above(best, board.constant, key), "value"),
             ("Compared", count(len(board.rows), "row"), _runs(board), "value"),
@@ -84,6 +84,8 @@ def leaderboard(data: ReportData) -> Section:
         "Mean ± standard deviation over the runs of a row; bold is the best of a column. "
         "Post-processed: smoothed, with thresholds fitted on other recordings than those scored."
     )
+    if any(row.is_ensemble for row in board.rows):
+        caption += " An ensemble's figures are nested and include its post-processing."
     classes = [*[""] * len(board.ranked), "baseline"]
     found = table(heads, rows, caption, {0, *range(2, len(heads))}, classes=classes, head=1)
     parts = [found]
@@ -98,7 +100,8 @@ def _cells(board: Board, row: Row, place: int | None) -> list[object]:
     for key in KEYS:
         text = spread(row.figure(key))
         cells.append(tag("b", text) if row in board.best_of(key) else text)
-    cells.append(spread(row.processed()) if row.entries else "")
+    processed: object = "included" if row.is_ensemble else spread(row.processed())
+    cells.append(processed if row.entries else "")
     return cells
 
 
@@ -119,8 +122,20 @@ def _above(best: Row, constant: Row, key: str) -> str:
 
 
 def _runs(board: Board) -> str:
-    runs = count(sum(len(row.entries) for row in board.rows), "run")
-    return f"{runs}, {len(board.not_done)} without a result" if board.not_done else runs
+    n_ensembles = sum(row.is_ensemble for row in board.rows)
+    n_runs = sum(len(row.entries) for row in board.rows) - n_ensembles
+    parts = [count(n_runs, "run")]
+    if n_ensembles:
+        parts.append(count(n_ensembles, "ensemble"))
+    if board.not_done:
+        parts.append(f"{len(board.not_done)} without a result")
+    return ", ".join(parts)
+
+
+def _made_of(row: Row) -> str:
+    if not row.is_ensemble:
+        return count(len(row.entries), "run")
+    return f"ensemble of {count(len(row.entries[0].facts['members']), 'member')}"
 
 
 def _told_apart(data: ReportData) -> str:

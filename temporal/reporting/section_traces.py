@@ -12,7 +12,7 @@ from ..postprocess import PostProcess
 from ..predictions import PredictionTable
 from .drawing import COLOURS, INK, drawing
 from .evidence import Repeat
-from .parts import Html, Section, decimal, figure, joined, tag
+from .parts import Html, Section, count, decimal, figure, joined, tag
 from .report_data import ReportData
 
 TITLE: Final = "Traces"
@@ -147,13 +147,10 @@ def _one(
         under_way.axes[-1].set_xlabel("frame number")
         handles, labels = under_way.axes[0].get_legend_handles_labels()
         under_way.figure.legend(handles[::-1], labels[::-1], loc="outside upper left", ncols=3)
-    valence, arousal = video.ccc
-    parts = [
-        tag("b", video.name),
-        f"{f' ({why})' if why else ''}, {len(video.frame):,} labelled rows: "
-        f"CCC {decimal(valence)} of valence, {decimal(arousal)} of arousal. ",
-        _about(first, process),
-    ]
+    valence, arousal = (decimal(value) for value in video.ccc)
+    about = f"{f' ({why})' if why else ''}, {count(len(video.frame), 'labelled row')}"
+    figures = f"CCC {valence} of valence, {arousal} of arousal"
+    parts = [tag("b", video.name), f"{about}: {figures}. {_about(first, process)}"]
     return figure([under_way.svg], joined(parts), wide=True)
 
 

@@ -203,8 +203,13 @@ def test_without_a_choice_the_best_the_median_and_the_worst_video_are_shown(made
     section = traces(ReportData(read_board([made.folder], made.cache)))
     shown = re.findall(r"<b>([^<]*)</b> \(the (\w+) of", section.html)
     assert [why for _, why in shown] == ["best", "median", "worst"]
+    pairs = re.findall(r"CCC ([\d.]+) of valence, ([\d.]+) of arousal", section.html)
+    sums = [float(valence) + float(arousal) for valence, arousal in pairs]
+    assert sums[0] > sums[1] > sums[2]
 
 
+PAPER = 718
+"""CSS pixels between the margins of A4."""
 LOOK = """(() => {
   const small = [...document.querySelectorAll('svg')].filter(one => {
     const box = one.getBoundingClientRect();
@@ -238,4 +243,7 @@ def test_a_browser_shows_it_whole_at_both_widths_without_a_complaint(file: Path,
             assert [url for url in asked if not url.startswith("data:")] == [file.as_uri()]
             assert tab.told("Log.entryAdded", "Runtime.exceptionThrown") == []
             assert tab.told("Runtime.consoleAPICalled", "Page.javascriptDialogOpening") == []
+        tab.open(file, PAPER)
+        tab.call("Emulation.setEmulatedMedia", media="print")
+        assert tab.ask("document.documentElement.scrollWidth") <= PAPER
         assert tab.pdf().startswith(b"%PDF")

@@ -1,6 +1,7 @@
 """Rows against the best one, over recordings that are drawn whole."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from abaw.temporal.errors import PredictionError
 from abaw.temporal.predictions import write_predictions
 from abaw.temporal.reporting.board import read_board
 from abaw.temporal.reporting.evidence import repeats
-from abaw.temporal.reporting.significance import Comparison, significance
+from abaw.temporal.reporting.significance import Comparison, holm, significance
 from abaw.temporal.score import score_file, score_table
 from abaw.temporal.selection import select
 
@@ -72,12 +73,12 @@ def test_the_same_draws_come_again_and_others_with_another_seed(made: Reported):
 
 
 def test_p_is_corrected_as_holm_does(made: Reported):
-    for name, noise in (("a", 0.3), ("b", 0.35), ("c", 0.6)):
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.5, 0.6]) == [1, 1]
+    for name, noise in (("a", 0.3), ("b", 0.32), ("c", 0.6)):
         made.add(name, noise, features=name)
     found = [one for one in compared(made).values() if one.p is not None]
-    ps = sorted(one.p for one in found)
-    expected = np.maximum.accumulate([p * (len(ps) - n) for n, p in enumerate(ps)]).clip(max=1)
-    assert sorted(one.p_holm for one in found) == pytest.approx(expected.tolist())
+    assert [one.p_holm for one in found] == holm([one.p for one in found])
 
 
 def test_seeds_of_one_row_are_scored_each_and_their_measures_averaged(made: Reported):
@@ -128,6 +129,12 @@ def test_folds_are_pooled_and_rows_of_other_folds_left_alone(made: Reported):
             finished(run, own, made.labels, rows[fold], features=name, fold=fold)
             edit_run(run, **selection.facts())
     made.add("official", 1.5, features="official")
+    made.add("bad-0", 1.0, features="bad")  # the official split shares recordings with the folds
+    board = read_board([made.folder], made.cache)
+    bad = next(row for row in board.rows if row.name == "bad")
+    with pytest.raises(PredictionError, match="must have no recording in common"):
+        repeats(board, bad)
+    shutil.rmtree(made.folder / "bad-0")
     board = read_board([made.folder], made.cache)
     (pooled,) = repeats(board, board.best)
     both = {key for some in rows.values() for key in some.keys}
