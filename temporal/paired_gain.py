@@ -3,8 +3,9 @@
 Of each seed there is a run with and one without what is tested, judged on the same recordings. A
 gain must hold for other seeds and for other recordings, so both are drawn at random in the test,
 as readers and cases are where several readers judge the same cases: the analysis of variance of
-jackknife pseudovalues of Dorfman, Berbaum and Metz (Investigative Radiology 27, 1992), with the
-pseudovalues normalised and the degrees of freedom of Hillis (Statistics in Medicine 26, 2007).
+jackknife pseudovalues of Dorfman, Berbaum and Metz (Investigative Radiology 27, 1992), with
+pseudovalues normalised as Hillis has them (Statistics in Medicine 26, 2007). His degrees of freedom
+take cases to be many; there are few recordings, so their part has R - 1 here (Satterthwaite).
 """
 
 from collections.abc import Sequence
@@ -100,12 +101,12 @@ def paired_gain(with_it: Array, without: Array) -> Gain:
     by_recording = n_seeds * of_recording.var(ddof=1)
     rest = difference - of_seed[:, None] - of_recording[None] + mean
     by_both = (rest**2).sum() / ((n_seeds - 1) * (n_recordings - 1))
-    spread = float(by_seed + max(by_recording - by_both, 0.0))
+    of_cases = max(by_recording - by_both, 0.0)
+    spread = float(by_seed + of_cases)
     if spread == 0:  # every seed gains the very same
         return Gain(mean, 0.0, float(n_seeds - 1), 1.0 if mean == 0 else 0.0)
     error = (spread / difference.size) ** 0.5
-    # Without any spread over seeds there is no end to the degrees of freedom.
-    df = min(spread**2 * (n_seeds - 1) / max(float(by_seed) ** 2, 1e-300), 1e6)
+    df = float(spread**2 / (by_seed**2 / (n_seeds - 1) + of_cases**2 / (n_recordings - 1)))
     return Gain(mean, error, df, float(2 * stats.t.sf(abs(mean) / error, df)))
 
 

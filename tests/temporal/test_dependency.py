@@ -57,7 +57,7 @@ class Made:
             folder = self.out / f"{number}"
             if (folder / "run.json").exists():
                 continue
-            settings = config.model_dump(exclude={"features"})
+            settings = config.model_dump(exclude={"features", "labels"})
             table = noisy(self.truth, self.level(config), 100 + number)
             write_run(folder, table, self.labels, **settings)
             if config.oracle:

@@ -36,7 +36,9 @@ def test_where_seeds_are_alike_its_error_is_that_of_the_mean_over_recordings():
     rng = np.random.default_rng(1)
     gains = rng.normal(size=(1, 9))
     found = paired_gain(np.tile(gains, (5, 1)), np.zeros((5, 9)))
+    expected = stats.ttest_1samp(gains[0], 0)
     assert found.error == pytest.approx(stats.sem(gains[0]))
+    assert (found.p, found.df) == (pytest.approx(expected.pvalue), pytest.approx(8))
 
 
 @pytest.mark.parametrize("parts", [(1, 0, 0.1), (0.1, 1, 0.1), (0.3, 1, 2), (0, 0, 1)])
