@@ -1,7 +1,7 @@
 """Which finished runs a user means: folders of runs, or a folder that holds many, as a sweep's."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -63,30 +63,12 @@ def find_runs(given: Sequence[Path]) -> FoundRuns:
     return FoundRuns(tuple(kept), frozenset(listed), left_out)
 
 
-def _runs_in(folder: Path) -> tuple[list[Path], dict[str, str]] | None:
-    """Return the finished runs in a folder, and the others with why; None if it is none of runs."""
-    if not folder.is_dir():
-        return None
-    failures = _failures(folder)
-    inside = sorted(path for path in folder.iterdir() if path.is_dir())
-    finished = [path for path in inside if (path / RUN_FILE).exists()]
-    if not finished and not failures:
-        return None
-    names = {path.name for path in finished}
-    left_out = {
-        str(folder / name): f"failed: {error}"
-        for name, error in failures.items()
-        if name not in names
-    }
-    for path in inside:
-        if path.name in names or str(path) in left_out:
-            continue
-        if (path / METRICS_FILE).exists() or (path / STATE_FILE).exists():
-            left_out[str(path)] = "not finished"
-    return finished, left_out
+def read_failures(folder: Path) -> dict[str, str]:
+    """Return the name of each run of a sweep that failed -> its error.
 
-
-def _failures(folder: Path) -> dict[str, str]:
+    Raises:
+        TemporalError: the file that says so cannot be read.
+    """
     path = folder / FAILURES_FILE
     if not path.exists():
         return {}
@@ -98,3 +80,42 @@ def _failures(folder: Path) -> dict[str, str]:
         message = f"{path} must say which runs failed, but cannot be read: {error}; remove it"
         raise TemporalError(message) from error
     return {str(name): str(error) for name, error in found.items()}
+
+
+def without_result(folder: Path, has_result: Callable[[Path], bool]) -> dict[Path, str]:
+    """Return the runs in a folder that failed or are not finished -> why they have no result.
+
+    Args:
+        folder: of runs.
+        has_result: whether a folder in it is finished.
+
+    Raises:
+        TemporalError: as `read_failures`.
+    """
+    failures = {folder / name: f"failed: {e}" for name, e in sorted(read_failures(folder).items())}
+    found = {path: error for path, error in failures.items() if not has_result(path)}
+    for path in sorted(path for path in folder.iterdir() if path.is_dir()):
+        begun = (path / METRICS_FILE).exists() or (path / STATE_FILE).exists()
+        if begun and path not in failures and not has_result(path):
+            found[path] = f"not finished: it has {_n_epochs(path)} epochs and no {RUN_FILE}"
+    return found
+
+
+def _n_epochs(folder: Path) -> int:
+    path = folder / METRICS_FILE
+    return len(path.read_text().splitlines()) if path.exists() else 0
+
+
+def _has_run(folder: Path) -> bool:
+    return (folder / RUN_FILE).exists()
+
+
+def _runs_in(folder: Path) -> tuple[list[Path], dict[str, str]] | None:
+    """Return the finished runs in a folder, and the others with why; None if it is none of runs."""
+    if not folder.is_dir():
+        return None
+    finished = sorted(path for path in folder.iterdir() if path.is_dir() and _has_run(path))
+    if not finished and not read_failures(folder):
+        return None
+    left_out = without_result(folder, _has_run)
+    return finished, {str(path): why for path, why in left_out.items()}

@@ -21,7 +21,7 @@ from .config import RunConfig
 from .data.shared_features import remove_shared
 from .errors import TemporalError
 from .executor import Executor, Job, ProcessExecutor, Report
-from .found_runs import FAILURES_FILE
+from .found_runs import FAILURES_FILE, read_failures
 from .metrics import figure
 from .sweep_display import SweepDisplay
 from .sweep_jobs import carried_out, choose, threads_each
@@ -222,15 +222,6 @@ def _train_one(
     with suppress(FileNotFoundError):
         (folder / ERROR_FILE).unlink()  # of an earlier start
     return Ended(perf_counter() - start, notes=run.notes)
-
-
-def read_failures(out: Path) -> dict[str, str]:
-    """Return name of a run -> its error, of the runs that failed before."""
-    try:
-        found = json.loads((out / FAILURES_FILE).read_text())
-    except (OSError, ValueError):
-        return {}
-    return {str(key): str(value) for key, value in found.items()} if isinstance(found, dict) else {}
 
 
 def _write_failures(result: SweepResult) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from .sweep import read_failures
+from .found_runs import read_failures
 from .sweep_cost import estimate
 from .sweep_jobs import most_jobs
 from .sweep_plan import plan_sweep, plan_text

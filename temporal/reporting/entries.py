@@ -1,16 +1,14 @@
 """What lies in the folders that a report is asked for: runs, ensembles, and what is not done."""
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..ensemble_file import is_ensemble, load_ensemble
 from ..errors import TemporalError
-from ..found_runs import FAILURES_FILE
-from ..resume import STATE_FILE
-from ..run_folder import METRICS_FILE, RUN_FILE, read_run
+from ..found_runs import FAILURES_FILE, without_result
+from ..run_folder import RUN_FILE, read_run
 from ..sweep import SPEC_FILE
 
 
@@ -66,7 +64,8 @@ def find_entries(folders: Sequence[Path]) -> tuple[list[Entry], list[NotDone]]:
                 entries.append(_entry(path))
             except TemporalError as error:
                 not_done.append(NotDone(path, str(error)))
-        not_done += _not_done(folder, inside)
+        left = without_result(folder, _holds_result)
+        not_done += [NotDone(path, reason) for path, reason in left.items()]
     unique = {entry.folder.resolve(): entry for entry in entries}
     return list(unique.values()), not_done
 
@@ -86,29 +85,3 @@ def _entry(folder: Path) -> Entry:
     found = load_ensemble(folder)
     runs = [run.folder for run in found.runs if run.member == 0]
     return Entry(folder, found.facts, tuple((run, read_run(run)) for run in runs), True)
-
-
-def _not_done(folder: Path, inside: Sequence[Path]) -> Iterator[NotDone]:
-    failures = _failures(folder / FAILURES_FILE)
-    for name, error in sorted(failures.items()):
-        if not _holds_result(folder / name):
-            yield NotDone(folder / name, f"failed: {error}")
-    for path in inside:
-        begun = (path / METRICS_FILE).exists() or (path / STATE_FILE).exists()
-        if begun and path.name not in failures and not _holds_result(path):
-            yield NotDone(path, f"not finished: it has {_n_epochs(path)} epochs and no {RUN_FILE}")
-
-
-def _failures(path: Path) -> dict[str, str]:
-    if not path.exists():
-        return {}
-    try:
-        return {str(key): str(value) for key, value in json.loads(path.read_text()).items()}
-    except (OSError, ValueError, AttributeError) as error:
-        message = f"{path} must say which runs of a sweep failed, but cannot be read: {error}"
-        raise TemporalError(message) from error
-
-
-def _n_epochs(folder: Path) -> int:
-    path = folder / METRICS_FILE
-    return len(path.read_text().splitlines()) if path.exists() else 0

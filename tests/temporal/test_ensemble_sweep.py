@@ -46,8 +46,8 @@ def test_a_sweeps_folder_stands_for_its_finished_runs_and_the_others_are_told(ma
     assert result.facts["scores"] == one_by_one.facts["scores"]
     assert result.left_out == {
         str(runs / "z-odd"): "failed: the loss must be finite",
-        str(runs / "y-begun"): "not finished",
-        str(runs / "x"): "not finished",
+        str(runs / "y-begun"): "not finished: it has 0 epochs and no run.json",
+        str(runs / "x"): "not finished: it has 0 epochs and no run.json",
     }
     for folder, reason in result.left_out.items():
         assert f"left out: {folder}: {reason}\n" in result.text()
@@ -81,7 +81,7 @@ def test_a_model_of_a_sweep_that_lacks_a_fold_is_told_and_left_out(tmp_path: Pat
     assert len(result.facts["members"]) == 1
     assert [run["fold"] for run in result.facts["members"][0]["runs"]] == [0, 1, 2]
     assert result.left_out == {
-        str(folded.runs[5]): "not finished",
+        str(folded.runs[5]): "not finished: it has 0 epochs and no run.json",
         str(whole): "trained on all data, so it has no validation predictions",
         str(folded.runs[3]): "its model lacks fold 2",
         str(folded.runs[4]): "its model lacks fold 2",
