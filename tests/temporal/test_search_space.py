@@ -179,7 +179,7 @@ def test_a_password_is_not_kept(tmp_path: Path):
 def test_flags_of_a_search_without_one_are_refused(tmp_path: Path):
     with pytest.raises(UsageError, match="trials of a sweep needs a search"):
         asked(None, tmp_path, varied={"features": "a"}, trials=3)
-    with pytest.raises(UsageError, match="trials, storage of a sweep needs a search"):
+    with pytest.raises(UsageError, match="storage, trials of a sweep needs a search"):
         asked(written(tmp_path, trials=3), tmp_path, storage="sqlite://")
     with pytest.raises(UsageError, match="takes each setting once, but got layers twice"):
         asked(None, tmp_path, "layers=1..2", "layers=1..3", varied={"features": "a"})
