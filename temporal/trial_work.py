@@ -81,7 +81,7 @@ def train_trial(report: Report, work: TrialWork) -> TrialEnd:
             values.append(run_value(read_run(folder)))
         except _PoorTrialError as end:
             if not (folder / RUN_FILE).exists():
-                shutil.rmtree(folder)
+                shutil.rmtree(folder, ignore_errors=True)  # what stays is no finished run either
             return TrialEnd("pruned", end.value)
         except AbawError as error:
             return TrialEnd("failed", error=" ".join(str(error).split()))

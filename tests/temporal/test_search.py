@@ -81,6 +81,7 @@ def wait_for(condition, seconds: float = 120) -> None:
     assert condition()
 
 
+@pytest.mark.slow
 def test_a_search_is_the_same_each_time_and_its_values_are_the_means_of_its_runs(
     cache: Path, tmp_path: Path
 ):
@@ -175,6 +176,7 @@ def test_what_fails_is_told_and_tried_again_when_asked(cache: Path, tmp_path: Pa
     assert len(study_of(out, ["features"]).trials) == 4 + len(failures)
 
 
+@pytest.mark.slow
 def test_a_killed_search_goes_on_and_does_no_finished_run_again(cache: Path, tmp_path: Path):
     path = written(
         tmp_path / "s.yaml",
@@ -255,6 +257,7 @@ def test_a_database_that_another_process_locks_for_seconds_costs_no_run(
     assert [len(trial.intermediate_values) for trial in found.trials] == [10] * 3
 
 
+@pytest.mark.slow
 def test_a_database_that_stays_locked_ends_the_search_and_loses_no_run(cache: Path, tmp_path: Path):
     url = f"sqlite:///{tmp_path / 'shared.db'}?timeout=0.5"
     path = written(

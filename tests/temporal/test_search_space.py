@@ -176,6 +176,16 @@ def test_a_password_is_not_kept(tmp_path: Path):
         assert "secret" not in (tmp_path / "sweep.yaml").read_text()
 
 
+def test_a_database_in_a_file_is_the_same_from_any_folder_and_in_memory_is_none(tmp_path: Path):
+    path = written(tmp_path, search={"layers": {"low": 1, "high": 2}})
+    found = asked(path, tmp_path, storage="sqlite:///x.db?timeout=3")
+    assert found is not None
+    assert found.storage == f"sqlite:///{Path('x.db').resolve()}?timeout=3"
+    for url in ("sqlite://", "sqlite:///", "sqlite:///:memory:"):
+        with pytest.raises(UsageError, match="in memory"):
+            asked(path, tmp_path, storage=url)
+
+
 def test_flags_of_a_search_without_one_are_refused(tmp_path: Path):
     with pytest.raises(UsageError, match="trials of a sweep needs a search"):
         asked(None, tmp_path, varied={"features": "a"}, trials=3)
