@@ -101,7 +101,7 @@ class _Search:
         """Yield trials to train, each drawn when there is room for it."""
         while (trial := self._study.claim(self._spec.space, self._spec.trials)) is not None:
             try:
-                configs = self._spec.configs(values_of(trial))
+                configs = self._spec.configs(values_of(trial, self._spec.space))
                 runs = [(one, planned(one, self._cache, self._out)[0]) for one in configs]
             except UsageError as error:  # the sampler is to learn that this is no good
                 self._study.finish(trial, TrialState.PRUNED, None, {ERROR: _line(error)})

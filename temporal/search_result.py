@@ -95,14 +95,14 @@ class SearchResult:
             fixed: those that all trials share.
         """
         if self.best:
-            settings = {**fixed, **values_of(self.best[0])}
+            settings = {**fixed, **values_of(self.best[0], self.keys)}
             write_text_atomic(self.folder / BEST_FILE, yaml.safe_dump(settings, sort_keys=False))
 
     def _in(self, state: TrialState) -> list[FrozenTrial]:
         return [trial for trial in self.trials if trial.state == state]
 
     def _row(self, trial: FrozenTrial) -> tuple[str, ...]:
-        values = values_of(trial)
+        values = values_of(trial, self.keys)
         cells = (_cell(values[key]) if key in values else "-" for key in self.keys)
         runs = trial.user_attrs.get(RUNS, [])
         place = Path(str(trial.user_attrs.get(FOLDER, ".")))

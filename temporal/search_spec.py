@@ -30,6 +30,7 @@ from .sweep_spec import GRID_KEYS, SweepSpec, spec_from_flags, spec_from_values
 SEARCH_KEYS: Final = ("search", "trials", "storage", "study", "sampler_seed", "prune")
 DATABASE_FILE: Final = "study.db"
 _PASSWORD: Final = re.compile(r"[^/]*//[^/@]*:[^/@]*@")
+_FILE: Final = re.compile(r"(sqlite(?:\+\w+)?:///?)([^?]*)")
 
 
 @dataclass(frozen=True)
@@ -208,4 +209,19 @@ def _changed(spec: SearchSpec, asked: Mapping[str, Any], where: str) -> SearchSp
         if not is_kind or (least is not None and value < least) or value == "":
             message = f"{key} of the search of {where} must be {needed}, but is {value!r}"
             raise UsageError(message)
-    return replace(spec, **asked)
+    found = replace(spec, **asked)
+    return replace(found, storage=_whole(found.storage)) if found.storage else found
+
+
+def _whole(url: str) -> str:
+    """Return the URL of a database that is the same from any folder, checked to be no memory."""
+    found = _FILE.match(url)
+    if found is None:
+        return url
+    if found[2] in ("", ":memory:"):
+        message = (
+            f"the processes of a search share its study, so --storage needs a file, but {url} is "
+            f"in memory; give sqlite:///study.db, or leave it out"
+        )
+        raise UsageError(message)
+    return found[1] + str(Path(found[2]).resolve()) + url[found.end() :]

@@ -5,7 +5,7 @@ Needs Optuna, an extra. Everything in the database is numbers, texts and JSON.
 
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 
@@ -91,9 +91,12 @@ def draw(study: Any, trial_id: int, space: Mapping[str, Space]) -> None:  # noqa
             trial.suggest_float(key, one.low, one.high, step=one.step, log=one.log)
 
 
-def values_of(trial: FrozenTrial) -> dict[str, Scalar]:
-    """Return setting -> value of a trial."""
-    return dict(trial.params)
+def values_of(trial: FrozenTrial, keys: Iterable[str]) -> dict[str, Scalar]:
+    """Return setting -> value of a trial, of the settings asked for.
+
+    A database may hold others, of whoever can write to it: they are not for a run.
+    """
+    return {key: trial.params[key] for key in keys if key in trial.params}
 
 
 def open_storage(url: str) -> Any:  # noqa: ANN401 - a storage of Optuna

@@ -1,7 +1,7 @@
 """Trains the runs of one trial, in a process of its own, and tells the study of their epochs."""
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -71,7 +71,7 @@ def train_trial(report: Report, work: TrialWork) -> TrialEnd:
             mean = None if told.value is None else (sum(values) + told.value) / (place + 1)
             best = None if told.best is None else (sum(values) + told.best) / (place + 1)
             total = len(work.runs) * work.n_epochs
-            report(EpochReport(step, total, mean, best, told.seconds))
+            report(replace(told, epoch=step, n_epochs=total, value=mean, best=best))
             is_last = told.epoch == told.n_epochs
             if mean is not None and study.is_poor(step, mean) and not is_last:
                 raise _PoorTrialError(mean)
@@ -81,7 +81,7 @@ def train_trial(report: Report, work: TrialWork) -> TrialEnd:
             values.append(run_value(read_run(folder)))
         except _PoorTrialError as end:
             if not (folder / RUN_FILE).exists():
-                shutil.rmtree(folder)
+                shutil.rmtree(folder, ignore_errors=True)  # what stays is no finished run either
             return TrialEnd("pruned", end.value)
         except AbawError as error:
             return TrialEnd("failed", error=" ".join(str(error).split()))

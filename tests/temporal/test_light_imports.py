@@ -12,11 +12,13 @@ from .made import config, write_cache
 UNUSED = (
     "PIL",
     "matplotlib",
+    "optuna",
     "pandas",
     "pyarrow",
     "scipy",
     "simplejpeg",
     "sklearn",
+    "sqlalchemy",
     "tensorflow",
     "timm",
     "torchvision",

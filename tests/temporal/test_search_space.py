@@ -176,10 +176,20 @@ def test_a_password_is_not_kept(tmp_path: Path):
         assert "secret" not in (tmp_path / "sweep.yaml").read_text()
 
 
+def test_a_database_in_a_file_is_the_same_from_any_folder_and_in_memory_is_none(tmp_path: Path):
+    path = written(tmp_path, search={"layers": {"low": 1, "high": 2}})
+    found = asked(path, tmp_path, storage="sqlite:///x.db?timeout=3")
+    assert found is not None
+    assert found.storage == f"sqlite:///{Path('x.db').resolve()}?timeout=3"
+    for url in ("sqlite://", "sqlite:///", "sqlite:///:memory:"):
+        with pytest.raises(UsageError, match="in memory"):
+            asked(path, tmp_path, storage=url)
+
+
 def test_flags_of_a_search_without_one_are_refused(tmp_path: Path):
     with pytest.raises(UsageError, match="trials of a sweep needs a search"):
         asked(None, tmp_path, varied={"features": "a"}, trials=3)
-    with pytest.raises(UsageError, match="trials, storage of a sweep needs a search"):
+    with pytest.raises(UsageError, match="storage, trials of a sweep needs a search"):
         asked(written(tmp_path, trials=3), tmp_path, storage="sqlite://")
     with pytest.raises(UsageError, match="takes each setting once, but got layers twice"):
         asked(None, tmp_path, "layers=1..2", "layers=1..3", varied={"features": "a"})
