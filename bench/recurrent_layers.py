@@ -41,6 +41,8 @@ SIZES = (
     Size(256, 256, 8, 64),
     Size(512, 512, 8, 250),
     Size(512, 768, 8, 250, needs_gradient=False),
+    Size(512, 768, 4, 250, needs_gradient=False),
+    Size(1024, 1024, 8, 64),
 )
 
 

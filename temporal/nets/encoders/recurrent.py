@@ -16,8 +16,9 @@ from .lstm_cpu import run_lstm
 from .padding import lengths, may_be_padded, reordered, reversing
 from .recurrent_cpu import product_dtype
 
-LEAST_LSTM: Final = 384
-"""Width of an LSTM layer from which this project's own is quicker than torch's on a processor."""
+LEAST_LSTM: Final = 8 * 512
+"""Rows times width of an LSTM layer from which this project's own, in bf16, is the quicker one on a
+processor: what a product gains there then outweighs that frames are gone through one by one."""
 
 Memory = tuple[torch.Tensor, ...]
 """What one layer keeps after a frame: tensors (B, H); a GRU has one, an LSTM two."""
@@ -147,14 +148,15 @@ class LstmEncoder(RecurrentEncoder):
         """Return what a layer gives, and (output, cell) after each row's last real frame."""
         assert isinstance(layer, nn.LSTM)
         h, c = begin if begin is not None else (None, None)
-        if self.trains_on_cpu(x) and _is_own_lstm_quicker(layer):
+        if self.trains_on_cpu(x) and _is_own_lstm_quicker(layer, x):
             y, cells = run_lstm(layer, x, begin)
             if length is None:
                 return y, (y[:, -1], cells[:, -1])
             return y, (_at_last(y, length, h), _at_last(cells, length, c))
         first = None if begin is None else tuple(part[None].contiguous() for part in begin)
         if x.device.type == "cpu":
-            # Its kernel in bf16 keeps the cell in bf16 too, and not every processor has it.
+            # The kernel in bf16 rounds the cell, too, after every frame, which long memories do not
+            # bear, and not every processor has it.
             with torch.autocast("cpu", enabled=False):
                 y, last = layer(x.to(layer.all_weights[0][0].dtype), first)
         else:
@@ -165,13 +167,14 @@ class LstmEncoder(RecurrentEncoder):
         return y, (_at_last(y, length, h), _cell_at_last(layer, x, y, length, (h, c)))
 
 
-def _is_own_lstm_quicker(layer: nn.LSTM) -> bool:
+def _is_own_lstm_quicker(layer: nn.LSTM, x: torch.Tensor) -> bool:
     """Return whether `run_lstm` takes less time than torch's layer, which is one kernel in fp32.
 
     It does where products are in bf16 and take most of the time (`bench/recurrent_layers.py`).
     """
     weight = layer.all_weights[0][1]
-    return product_dtype(weight) != weight.dtype and layer.hidden_size >= LEAST_LSTM
+    is_low = product_dtype(weight) != weight.dtype
+    return is_low and x.shape[0] * layer.hidden_size >= LEAST_LSTM
 
 
 def _at_last(y: torch.Tensor, length: torch.Tensor, begin: torch.Tensor | None) -> torch.Tensor:
