@@ -1,5 +1,7 @@
 """The command that trains many runs."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -117,10 +119,19 @@ def temporal_sweep(
     if dry_run:
         click.echo(dry_run_text(chosen, cache, out, side_by_side))
         return
-    try:
+    with _goes_on_later(cache, out, jobs):
         result = sweep_with_study(
             chosen, cache, out, jobs=side_by_side, retry=retry, progress=not quiet
         )
+    click.echo(result.text())
+    result.raise_for_failures()
+
+
+@contextmanager
+def _goes_on_later(cache: Path, out: Path, jobs: str) -> Iterator[None]:
+    """Say after Ctrl-C how to go on."""
+    try:
+        yield
     except KeyboardInterrupt:
         message = (
             f"Stopped; runs that are done stay, the others go on from where they were saved by "
@@ -128,8 +139,6 @@ def temporal_sweep(
         )
         click.echo(message, err=True)
         raise SystemExit(_INTERRUPTED) from None
-    click.echo(result.text())
-    result.raise_for_failures()
 
 
 def _search(
@@ -151,6 +160,7 @@ def _search(
         return
     from .temporal.search import search
 
-    result = search(spec, cache, out, jobs=side_by_side, retry=retry, progress=progress)
+    with _goes_on_later(cache, out, jobs):
+        result = search(spec, cache, out, jobs=side_by_side, retry=retry, progress=progress)
     click.echo(result.text())
     result.raise_for_failures()

@@ -7,6 +7,7 @@ goes on when it is started again.
 
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
@@ -93,9 +94,10 @@ class _Search:
         n_trials = self._spec.trials
         with tqdm(total=n_trials, unit="trial", disable=not progress) as self._bar:
             self._show()
-            for outcome in executor.run(self._jobs(), self._watch):
-                self._tell(outcome)
-                self._show()
+            with closing(executor.run(self._jobs(), self._watch)) as outcomes:
+                for outcome in outcomes:
+                    self._tell(outcome)
+                    self._show()
 
     def _jobs(self) -> Iterator[Job]:
         """Yield trials to train, each drawn when there is room for it."""
