@@ -146,8 +146,8 @@ def gains(
     n_members: int,
     n_recordings: int,
     n_frames: int,
-    n_draws: int,
-    kinds: Sequence[str] = tuple(ROWS),
+    draws: range,
+    kinds: Sequence[str],
 ) -> dict[str, np.ndarray]:
     """Return for each kind of ensemble (draws, 6) gains in P_MTL, in the order of `COLUMNS`."""
     found: dict[str, list[list[float]]] = {name: [] for name in kinds}
@@ -200,8 +200,9 @@ def main() -> None:
     sizes = (options.members, options.recordings, options.frames)
     found = gains(*sizes, draws, options.only)
     print(
-        f"draws {draws[0]} to {draws[-1]} of {options.members} members, {options.recordings} recordings of "
-        f"{options.frames} frames, all noise; {cpu_name()}, {time.perf_counter() - start:.0f} s"
+        f"draws {draws[0]} to {draws[-1]} of {options.members} members, {options.recordings} "
+        f"recordings of {options.frames} frames, all noise; {cpu_name()}, "
+        f"{time.perf_counter() - start:.0f} s"
     )
     print("gain in P_MTL: mean (95 % interval over draws)")
     print(f"{'':22}" + "".join(f"{column:28}" for column in COLUMNS))
