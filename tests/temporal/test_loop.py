@@ -227,7 +227,7 @@ def test_truth_is_fed_back_less_and_less(cache: Path):
 
 
 def test_a_target_beside_others_that_it_has_nothing_of_is_trained_as_alone(cache: Path):
-    """What a dependency study rests on: the same steps, and neither gradient nor clipping shared."""
+    """What a dependency study rests on: the same steps, no gradient and no clipping shared."""
     apart = {"framework": "sbe", "shared_layers": 0, "clip_by": "part", "clip_norm": 0.01}
     still = {"dropout": 0.0, "input_dropout": 0.0, "segment_length": 2, "stride": 2}
     absent = {f"weight_{task}": 0 for task in ("arousal", "expression")}
