@@ -14,7 +14,7 @@ from abaw.cli import main
 from abaw.core.errors import UsageError
 from abaw.core.tasks import TASKS
 from abaw.temporal.config import RunConfig
-from abaw.temporal.dependency import Study, read_study, with_shortcuts
+from abaw.temporal.dependency import Study, Tested, read_study, with_shortcuts
 from abaw.temporal.dependency_plot import study_section
 from abaw.temporal.dependency_spec import dependency_sweep
 from abaw.temporal.dependency_text import study_text
@@ -266,6 +266,30 @@ def test_the_command_takes_the_name_of_the_study(tmp_path: Path):
     wrong = CliRunner().invoke(main, ["temporal-sweep", "dependancy", *arguments])
     assert wrong.exit_code == 2
     assert "'dependancy' is neither; did you mean dependency" in wrong.stderr
+
+
+@pytest.mark.heavy
+def test_the_command_trains_what_shortcuts_are_told_by_and_does_nothing_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """With every gain taken for significant, three tasks have a shortcut in any case."""
+    monkeypatch.setattr(Tested, "is_named", property(lambda tested: True))
+    cache, out = write_cache(tmp_path / "cache"), tmp_path / "study"
+    small = ["projection=8", "hidden_size=8", "head_hidden=4", "epochs=1", "device=cpu"]
+    settings = [x for pair in (*small, "weight_arousal=0") for x in ("--set", pair)]
+    asked = ["dependency", "--features", "face_a", "--seed", "0,1", *settings]
+    common = ["--out", str(out), "--cache", str(cache), "-q"]
+    found = CliRunner().invoke(main, ["temporal-sweep", *asked, *common, "--jobs", "2"])
+    assert found.exit_code == 0, found.output
+    assert f"{(3 + 6 + 6 + 2) * 2} runs done, 0 failed" in found.stdout
+    (tested,) = read_study(out, cache).shortcuts.values()
+    assert tested is not None
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("run.json")}
+    for arguments in (asked, []):
+        again = CliRunner().invoke(main, ["temporal-sweep", *arguments, *common])
+        assert again.exit_code == 0, again.output
+        assert "34 runs done, 0 failed" in again.stdout
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("run.json")} == before
 
 
 @pytest.mark.slow

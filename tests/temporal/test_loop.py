@@ -224,3 +224,25 @@ def test_truth_is_fed_back_less_and_less(cache: Path):
     half = len(rates) // 2
     assert rates[half // 2] == pytest.approx(0.4, abs=0.1)
     assert max(rates[half + 2 :]) == 0.0
+
+
+def test_a_target_beside_others_that_it_has_nothing_of_is_trained_as_alone(cache: Path):
+    """What a dependency study rests on: the same steps, no gradient and no clipping shared."""
+    apart = {"framework": "sbe", "shared_layers": 0, "clip_by": "part", "clip_norm": 0.01}
+    still = {"dropout": 0.0, "input_dropout": 0.0, "segment_length": 2, "stride": 2}
+    absent = {f"weight_{task}": 0 for task in ("arousal", "expression")}
+    shown = {"shown_by": "valence+au"}
+    both = make_loop(cache, **apart, **still, **absent, **shown)
+    alone = make_loop(cache, **apart, **still, **absent, **shown, weight_au=0)
+    skipping = make_loop(cache, **apart, **still, **absent, weight_au=0)
+    assert len(skipping.feed.epoch(0)) < len(alone.feed.epoch(0))
+    own = {key: value for key, value in weights(both).items() if ".valence." in key}
+    for loop in (alone, skipping):
+        loop.network.load_state_dict(own)
+    for loop in (both, alone, skipping):
+        for _ in loop.steps():
+            pass
+    trained = {key: value for key, value in weights(both).items() if ".valence." in key}
+    assert not is_same(trained, own)
+    torch.testing.assert_close(weights(alone), trained, rtol=0, atol=1e-6)
+    assert not all(torch.allclose(weights(skipping)[key], trained[key]) for key in trained)
