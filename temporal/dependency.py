@@ -33,7 +33,7 @@ from .sweep_spec import SweepSpec, spec_from_file
 
 
 @dataclass(frozen=True)
-class Tested:
+class JudgedGain:
     """A gain that was tested together with others."""
 
     gain: Gain
@@ -64,12 +64,12 @@ class Study:
     """That have labels of the task."""
     alone: dict[Task, tuple[float, float]]
     """Mean and deviation (ddof 1) over seeds of the measure of the task alone."""
-    hidden: dict[Edge, Tested]
+    hidden: dict[Edge, JudgedGain]
     """(source, target) -> gain from the source's hidden state."""
-    truth: dict[Edge, Tested]
+    truth: dict[Edge, JudgedGain]
     """(source, target) -> gain from its true labels: the upper bound."""
     association: Association
-    shortcuts: dict[Edge, Tested | None]
+    shortcuts: dict[Edge, JudgedGain | None]
     """Edges beside a longer path -> what they add to the graph; None if that is not trained yet."""
     graph: TaskGraph
     """What is suggested."""
@@ -153,7 +153,7 @@ def with_shortcuts(folder: Path, cache: Path) -> SweepSpec | None:
     return replace(spec, cases=(*spec.cases, *new)) if new else None
 
 
-def _shortcuts(kept: list[Edge], runs: "_Runs") -> dict[Edge, Tested | None]:
+def _shortcuts(kept: list[Edge], runs: "_Runs") -> dict[Edge, JudgedGain | None]:
     gains = {}
     for edge in shortcuts(kept):
         with_it, without = _shortcut_cases(edge, kept)
@@ -174,9 +174,11 @@ def _shortcut_cases(edge: Edge, kept: list[Edge]) -> list[dict[str, Any]]:
     ]
 
 
-def _tested(gains: Mapping[Edge, Gain]) -> dict[Edge, Tested]:
+def _tested(gains: Mapping[Edge, Gain]) -> dict[Edge, JudgedGain]:
     adjusted = holm([gain.p for gain in gains.values()])
-    return {edge: Tested(gain, p) for (edge, gain), p in zip(gains.items(), adjusted, strict=True)}
+    return {
+        edge: JudgedGain(gain, p) for (edge, gain), p in zip(gains.items(), adjusted, strict=True)
+    }
 
 
 class _Runs:

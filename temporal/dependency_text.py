@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 from ..core.table import text_table
 from ..core.tasks import Task
-from .dependency import Study, Tested
+from .dependency import JudgedGain, Study
 from .metrics import figure
 from .paired_gain import SIGNIFICANT
 from .suggested_graph import Edge
@@ -74,7 +74,7 @@ def _fate(study: Study, edge: Edge) -> str:
     return f": {added}" if tested.is_named else f": left out, {added}"
 
 
-def _gains(study: Study, tested: Mapping[Edge, Tested]) -> list[str]:
+def _gains(study: Study, tested: Mapping[Edge, JudgedGain]) -> list[str]:
     def cell(edge: Edge) -> str:
         one = tested[edge]
         return f"{one.gain.value:+.3f}{'*' if one.is_significant else ' '}"

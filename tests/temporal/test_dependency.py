@@ -14,7 +14,7 @@ from abaw.cli import main
 from abaw.core.errors import UsageError
 from abaw.core.tasks import TASKS
 from abaw.temporal.config import RunConfig
-from abaw.temporal.dependency import Study, Tested, read_study, with_shortcuts
+from abaw.temporal.dependency import JudgedGain, Study, read_study, with_shortcuts
 from abaw.temporal.dependency_plot import study_section
 from abaw.temporal.dependency_spec import dependency_sweep
 from abaw.temporal.dependency_text import study_text
@@ -273,7 +273,7 @@ def test_the_command_trains_what_shortcuts_are_told_by_and_does_nothing_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """With every gain taken for significant, three tasks have a shortcut in any case."""
-    monkeypatch.setattr(Tested, "is_named", property(lambda tested: True))
+    monkeypatch.setattr(JudgedGain, "is_named", property(lambda tested: True))
     cache, out = write_cache(tmp_path / "cache"), tmp_path / "study"
     small = ["projection=8", "hidden_size=8", "head_hidden=4", "epochs=1", "device=cpu"]
     settings = [x for pair in (*small, "weight_arousal=0") for x in ("--set", pair)]
