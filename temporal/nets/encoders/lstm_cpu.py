@@ -24,6 +24,8 @@ def run_lstm(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return what one layer in one direction gives, and its cell after each frame: (B, T, H) each.
 
+    Under autocast the former is in its dtype, as torch's layer has it; the cell never is.
+
     Args:
         layer: of one layer, `batch_first`, with biases.
         x: (B, T, F).
@@ -56,37 +58,31 @@ class _Recurrence(torch.autograd.Function):
         bias: torch.Tensor,
         dtype: torch.dtype,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return outputs and cells; products are in `dtype`, and all else is in the weights'."""
+        """Return outputs and cells; products and outputs are in `dtype`, and all else is not."""
         T, B, _ = from_x.shape
         H = h_begin.shape[1]
         inner = weight.to(dtype).t()  # (H, 4H)
         is_low = dtype != weight.dtype
         # Before, and after each frame.
-        h, c = weight.new_empty(T + 1, B, H), weight.new_empty(T + 1, B, H)
+        h, c = weight.new_empty(T + 1, B, H, dtype=dtype), weight.new_empty(T + 1, B, H)
         h[0], c[0] = h_begin, c_begin
-        rounded = h
-        if is_low:
-            rounded = weight.new_empty(T + 1, B, H, dtype=dtype)
-            rounded[0] = h_begin
         gates = weight.new_empty(T, B, 4 * H)
         g, tanh_c = weight.new_empty(T, B, H), weight.new_empty(T, B, H)
         # Frame by frame beforehand: a look-up in a tuple costs less than one in a tensor.
-        share, gate, y, cell, before, new, tanh = (
-            part.unbind() for part in (from_x, gates, h, c, rounded, g, tanh_c)
+        share, gate, y, cell, new, tanh = (
+            part.unbind() for part in (from_x, gates, h, c, g, tanh_c)
         )
         for t in range(T):
             a = torch.add(share[t], bias, out=gate[t])
             if is_low:
-                a.add_(before[t] @ inner)
+                a.add_(y[t] @ inner)
             else:
-                a.addmm_(before[t], inner)
+                a.addmm_(y[t], inner)
             torch.tanh(a[:, 2 * H : 3 * H], out=new[t])
             i, f, _, o = a.sigmoid_().chunk(4, 1)  # of g too: to leave it out costs more
             torch.mul(i, new[t], out=cell[t + 1]).addcmul_(f, cell[t])
             torch.mul(o, torch.tanh(cell[t + 1], out=tanh[t]), out=y[t + 1])
-            if is_low:
-                before[t + 1].copy_(y[t + 1])
-        ctx.save_for_backward(gates, c, rounded, g, tanh_c, weight)
+        ctx.save_for_backward(gates, c, h, g, tanh_c, weight)
         ctx.set_materialize_grads(False)
         return h[1:], c[1:]
 
@@ -94,16 +90,16 @@ class _Recurrence(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, d_y: torch.Tensor | None, d_c: torch.Tensor | None) -> Any:  # noqa: ANN401
         """Return the gradients of from_x, h_begin, c_begin, weight and bias."""
-        gates, c, rounded, g, tanh_c, weight = ctx.saved_tensors
+        gates, c, h, g, tanh_c, weight = ctx.saved_tensors
         T, B, H = g.shape
-        inner = weight.to(rounded.dtype)  # (4H, H)
-        rows = rounded.new_empty(T, B, 4 * H)
+        inner = weight.to(h.dtype)  # (4H, H)
+        rows = h.new_empty(T, B, 4 * H)
         d_gates = rows.view(T, B, 4, H)
         row, by_c, by_h, from_y = (
             part.unbind()
             for part in (
                 *(rows, d_gates[:, :, :3], d_gates[:, :, 3]),
-                torch.zeros_like(g) if d_y is None else d_y,
+                torch.zeros_like(g) if d_y is None else d_y.to(g.dtype),
             )
         )
         d_before, d_cell = weight.new_zeros(B, H), weight.new_zeros(B, H)
@@ -116,7 +112,7 @@ class _Recurrence(torch.autograd.Function):
             torch.mul(factor[:, 3], d_h, out=by_h[t])
             d_before = row[t] @ inner
             d_cell = d_cell * forget
-        d_weight = weight_gradient(rows, rounded[:-1], weight.dtype)
+        d_weight = weight_gradient(rows, h[:-1], weight.dtype)
         d_bias = rows.sum((0, 1)).to(weight.dtype)
         return rows, d_before.to(weight.dtype), d_cell, d_weight, d_bias, None
 

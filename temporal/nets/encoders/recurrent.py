@@ -155,10 +155,12 @@ class LstmEncoder(RecurrentEncoder):
             return y, (_at_last(y, length, h), _at_last(cells, length, c))
         first = None if begin is None else tuple(part[None].contiguous() for part in begin)
         if x.device.type == "cpu":
+            dtype = layer.all_weights[0][0].dtype
+            first = None if first is None else tuple(part.to(dtype) for part in first)
             # The kernel in bf16 rounds the cell, too, after every frame, which long memories do not
             # bear, and not every processor has it.
             with torch.autocast("cpu", enabled=False):
-                y, last = layer(x.to(layer.all_weights[0][0].dtype), first)
+                y, last = layer(x.to(dtype), first)
         else:
             y, last = layer(x, first)
         if length is None:
