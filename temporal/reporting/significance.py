@@ -15,11 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import PredictionError
+from ..paired_gain import holm
 from .board import Board, Row
 from .evidence import Repeat, constant_repeat, repeats
 from .sums import RecordingSums, measures, recording_sums
 
-N_RESAMPLES: Final = 1000
+_FEWEST: Final = 1_000
+_FOR_EACH_ROW: Final = 200
+_MOST: Final = 10_000
 _LEVEL: Final = 95.0
 _LEAST_DEFINED: Final = 0.5
 """Share of the draws on which the measure must be defined."""
@@ -58,8 +61,14 @@ class Significance:
     n_resamples: int
 
 
-def significance(board: Board, n_resamples: int = N_RESAMPLES, seed: int = 0) -> Significance:
+def significance(board: Board, n_resamples: int | None = None, seed: int = 0) -> Significance:
     """Compare every row, and the constant predictor, with the best one.
+
+    Args:
+        board: the rows.
+        n_resamples: draws of recordings; by default so many that the least p, corrected for the
+            number of rows, is about 0.01.
+        seed: of the draws.
 
     Raises:
         PredictionError: the best row's predictions cannot be used.
@@ -68,6 +77,8 @@ def significance(board: Board, n_resamples: int = N_RESAMPLES, seed: int = 0) ->
     if key is None:
         message = "no measure is there of every row, so none is the best"
         raise PredictionError(message)
+    if n_resamples is None:
+        n_resamples = min(_MOST, max(_FEWEST, _FOR_EACH_ROW * len(board.rows)))
     best = board.best
     first = repeats(board, best)
     sums = _sums(first)
@@ -135,17 +146,3 @@ def _corrected(found: Sequence[Comparison]) -> list[Comparison]:
     places = [place for place, one in enumerate(found) if one.p is not None]
     corrected = dict(zip(places, holm([one.p for one in found if one.p is not None]), strict=True))
     return [replace(one, p_holm=corrected.get(place)) for place, one in enumerate(found)]
-
-
-def holm(ps: Sequence[float]) -> list[float]:
-    """Return Holm's correction of each p: the chance that any of them is so low by luck is held.
-
-    >>> [round(p, 3) for p in holm([0.01, 0.04, 0.03, 0.005])]
-    [0.03, 0.06, 0.06, 0.02]
-    """
-    corrected = [1.0] * len(ps)
-    so_far = 0.0
-    for rank, place in enumerate(sorted(range(len(ps)), key=lambda place: ps[place])):
-        so_far = max(so_far, min(1.0, ps[place] * (len(ps) - rank)))
-        corrected[place] = so_far
-    return corrected

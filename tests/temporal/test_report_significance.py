@@ -11,10 +11,11 @@ from click.testing import CliRunner
 from abaw.cli import main
 from abaw.temporal.config import RunConfig
 from abaw.temporal.errors import PredictionError
+from abaw.temporal.paired_gain import holm
 from abaw.temporal.predictions import write_predictions
 from abaw.temporal.reporting.board import read_board
 from abaw.temporal.reporting.evidence import repeats
-from abaw.temporal.reporting.significance import Comparison, holm, significance
+from abaw.temporal.reporting.significance import Comparison, significance
 from abaw.temporal.score import score_file, score_table
 from abaw.temporal.selection import select
 
@@ -55,6 +56,15 @@ def test_what_is_far_below_is_told_apart_and_what_is_alike_is_not(made: Reported
     assert found["bad"].p_holm < 0.05
     assert found[other].p_holm > 0.05
     assert found[other].low < found[other].difference <= found[other].high
+
+
+def test_what_is_far_below_is_told_apart_among_many_rows_too(made: Reported):
+    made.add("good", 0.1, features="good")
+    for number in range(27):
+        made.add(f"bad{number}", 1.5, features=f"bad{number}", seed=number)
+    found = compared(made)
+    assert len(found) == 29
+    assert max(one.p_holm for name, one in found.items() if name.startswith("bad")) < 0.05
 
 
 def test_equal_predictions_differ_by_nothing(made: Reported):
