@@ -26,6 +26,7 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="+", default=["known", "independent"])
     parser.add_argument("--data-seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--seeds", default="0-4")
+    parser.add_argument("--val-videos", type=int, default=100, help="recordings judged on")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--set", dest="settings", nargs="+", default=[])
     parser.add_argument("--out", type=Path)
@@ -36,7 +37,7 @@ def main() -> None:
                 folder = (options.out or Path(text)) / f"{kind}-{seed}"
                 cache, out = folder / "features", folder / "sweep"
                 if not cache.exists():
-                    write_tasks(cache, kind, seed)
+                    write_tasks(cache, kind, seed, n_val=options.val_videos)
                 start = time.perf_counter()
                 settings = [*SMALL, *options.settings]
                 spec = dependency_sweep(None, settings, {"features": "face", "seed": options.seeds})
