@@ -41,6 +41,7 @@ def test_a_run_in_bf16_learns_like_one_in_fp32(tmp_path: Path, encoder: str):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:The .grad attribute")  # torch's own, while it traces
 def test_a_compiled_network_trains_to_the_same_numbers(tmp_path: Path):
     cache = write_cache(tmp_path / "cache")
     plain = {"features": ("face_a",), "dropout": 0.0, "input_dropout": 0.0, "epochs": 2}
