@@ -68,7 +68,7 @@ class Made:
         sources = TaskGraph.parse(split_name(config.framework)[1] or "").sources.get(target, ())
         if config.oracle:
             return 0.05
-        found = min([0.9, *(self.noise.get((source, target), 0.9) for source in sources)])
+        found = min((self.noise.get((s, target), 0.9) for s in sources), default=0.9)
         return found - self.added * (len(sources) - 1) if sources else found
 
     def read(self) -> Study:
@@ -197,8 +197,11 @@ def test_a_shortcut_that_adds_is_kept(tmp_path: Path):
 
 
 def test_without_a_gain_no_edge_is_named(tmp_path: Path):
-    made = Made(tmp_path, {}, 0.0)
+    made = Made(tmp_path, {("au", "valence"): 1.6}, 0.0)
     study = made.read()
+    loss = study.hidden["au", "valence"]
+    assert loss.is_significant
+    assert loss.gain.value < 0
     assert (study.named, study.framework, study.shortcuts) == ([], None, {})
     assert with_shortcuts(made.out, made.cache) is None
     assert "no edge: no target gains" in study_text(study)
