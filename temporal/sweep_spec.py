@@ -106,8 +106,7 @@ def spec_from_values(
         raise UsageError(message)
     base = read_settings(str(values["config"])) if values.get("config") else {}
     if not isinstance(grid, list):
-        spec = spec_of({**base, **fixed}, grids[0], searched)
-        return replace(spec, cases=tuple(cases), preset=preset)
+        return replace(spec_of({**base, **fixed}, grids[0], searched, cases), preset=preset)
     if cases or preset or searched:
         message = f"a list of grids in {path} stands alone, without cases, preset or search"
         raise UsageError(message)
@@ -191,7 +190,10 @@ def texts_of_flags(
 
 
 def spec_of(
-    fixed: Mapping[str, Any], grid: Mapping[str, Any], searched: Collection[str] = ()
+    fixed: Mapping[str, Any],
+    grid: Mapping[str, Any],
+    searched: Collection[str] = (),
+    cases: Sequence[Mapping[str, Any]] = (),
 ) -> SweepSpec:
     """Return a sweep of checked names, with ranges written out.
 
@@ -199,11 +201,12 @@ def spec_of(
         fixed: setting -> value.
         grid: setting -> its values.
         searched: settings that a search chooses: none of them is varied, or fixed any more.
+        cases: settings that go together.
 
     Raises:
         UsageError: a setting is unknown, without a value, or both fixed and varied.
     """
-    for key in (*fixed, *grid):
+    for key in (*fixed, *grid, *(key for case in cases for key in case)):
         if key not in RunConfig.model_fields:
             message = f"a run has no setting {key!r}; {near_misses(key, RunConfig.model_fields)}"
             raise UsageError(message)
@@ -218,11 +221,12 @@ def spec_of(
         if key in searched:
             message = f"{key} is searched for and varied by the grid; leave it out of one of them"
             raise UsageError(message)
-    if not any("features" in settings for settings in (fixed, whole, searched)):
+    has_features = any("features" in settings for settings in (fixed, whole, searched))
+    if not has_features and not (cases and all("features" in case for case in cases)):
         message = "a sweep needs features: --features A,B,A+B, or features under grid or fixed"
         raise UsageError(message)
     kept = {key: value for key, value in fixed.items() if key not in (*whole, *searched)}
-    return SweepSpec(kept, whole)
+    return SweepSpec(kept, whole, tuple(cases))
 
 
 def _listed(text: str) -> list[str]:

@@ -204,7 +204,9 @@ def die_everywhere(kit, name, *, is_done, stumbles=False):
 
 
 @pytest.mark.heavy
-@pytest.mark.parametrize("stumbles", [False, True], ids=["dies", "stumbles"])
+@pytest.mark.parametrize(
+    "stumbles", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["dies", "stumbles"]
+)
 @pytest.mark.parametrize("is_done", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("name", ["part", "replace", "compact"])
 def test_a_writer_that_ends_at_any_set_or_delete_loses_nothing(

@@ -229,7 +229,7 @@ def test_the_report_draws_the_matrices_and_names_what_to_type(made: Made, study:
 
 def test_the_section_is_sound_and_holds_every_number(study: Study):
     title, html = study_section(study)
-    assert title == "Task dependency"
+    assert title == f"Task dependency: {study.folder.name}"
     maps = re.findall(r"<svg.*?</svg>", html, re.DOTALL)
     assert len(maps) == 3
     ids = re.findall(r' id="([^"]+)"', html)
@@ -259,6 +259,7 @@ def test_embeddings_that_learnt_nothing_are_told(study: Study):
     assert "RANDOM WEIGHTS: face" in study_text(replace(study, random=("face",)))
 
 
+@pytest.mark.slow
 def test_the_command_takes_the_name_of_the_study(tmp_path: Path):
     cache = write_cache(tmp_path / "cache")
     arguments = ["--features", "face_a", "--out", str(tmp_path / "s"), "--cache", str(cache)]

@@ -239,6 +239,7 @@ def test_two_processes_share_a_study_and_do_each_trial_once(cache: Path, tmp_pat
         assert (out / "best.yaml").exists()
 
 
+@pytest.mark.slow
 def test_a_database_that_another_process_locks_for_seconds_costs_no_run(
     cache: Path, tmp_path: Path
 ):

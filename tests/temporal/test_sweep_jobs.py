@@ -95,6 +95,7 @@ def test_taking_a_few_steps_changes_nothing_and_tells_about_how_long_a_run_takes
     assert steps == pytest.approx(2 * (run.seconds_of_run(1.0) - run.seconds_of_run(2.0)), rel=0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.heavy
 def test_a_long_sweep_is_divided_as_the_measured_steps_say(
     cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
