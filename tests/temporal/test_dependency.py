@@ -30,6 +30,8 @@ from .made_predictions import noisy, truth_of
 from .made_runs import write_labels_of, write_run
 from .made_tasks import SMALL, write_tasks
 
+pytestmark = pytest.mark.heavy
+
 VIDEOS = tuple("abcdefghijkl")
 SEEDS = 4
 VARIED = {"features": "face", "seed": f"0-{SEEDS - 1}"}

@@ -21,6 +21,8 @@ from .made import config as made_config
 from .made import write_cache
 from .nets import F, config, labels_of, run
 
+pytestmark = pytest.mark.heavy
+
 TWO = {"weight_valence": 0, "weight_arousal": 0}
 
 

@@ -18,6 +18,8 @@ from abaw.temporal.train import train
 
 from .made import write_cache
 
+pytestmark = pytest.mark.heavy
+
 KEYS = ["CCC_V", "CCC_A", "F1_EXPR", "F1_AU", "P_MTL"]
 
 

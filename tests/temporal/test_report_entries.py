@@ -14,6 +14,8 @@ from abaw.temporal.score import score_file
 
 from .made_report import Reported
 
+pytestmark = pytest.mark.heavy
+
 
 @pytest.fixture
 def made(tmp_path: Path) -> Reported:

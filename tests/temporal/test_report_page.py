@@ -21,6 +21,8 @@ from .browser import browser, find_browser
 from .made_report import VIDEOS, Reported
 from .made_runs import edit_run
 
+pytestmark = pytest.mark.heavy
+
 HOSTILE_VIDEO = """<img src=x onerror=alert(1)>"'&$x_{1}$</script>"""
 HOSTILE_RUN = """<img src=x onerror=alert(2)>"'&$y^{2}$ --> %s"""
 VOID = {"meta", "link", "br", "wbr", "img", "use", "path", "circle", "rect", "image", "stop"}

@@ -23,6 +23,8 @@ from .made_predictions import noisy
 from .made_report import Reported, finished
 from .made_runs import edit_run
 
+pytestmark = pytest.mark.heavy
+
 
 @pytest.fixture
 def made(tmp_path: Path) -> Reported:

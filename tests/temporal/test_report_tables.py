@@ -15,6 +15,8 @@ from abaw.temporal.score import score_file
 
 from .made_report import Reported
 
+pytestmark = pytest.mark.heavy
+
 HOSTILE = r"50%_of {a}|<b>&#$~^\x"
 
 

@@ -15,6 +15,8 @@ from abaw.temporal.search_spec import search_asked
 
 from .made import write_cache
 
+pytestmark = pytest.mark.heavy
+
 NONE = dict.fromkeys(("features", "encoder", "framework", "fold", "seed"))
 
 

@@ -20,6 +20,8 @@ from abaw.temporal.search_space import Choice, Range
 from abaw.temporal.study import SEARCHER, SharedStudy, failed, n_counted
 from abaw.temporal.study_storage import TrialState, values_of
 
+pytestmark = pytest.mark.heavy
+
 SPACE = {"learning_rate": Range(1e-4, 1e-1, False, log=True), "encoder": Choice(("gru", "lstm"))}
 ABOUT = {"learning_rate": "0.0001 to 0.1 (log)", "encoder": "gru, lstm"}
 

@@ -11,6 +11,8 @@ from abaw.cli import main
 from .made import write_cache
 from .sweep_process import settings
 
+pytestmark = pytest.mark.heavy
+
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:

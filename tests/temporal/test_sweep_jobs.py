@@ -21,6 +21,8 @@ from abaw.temporal.trial import Division, TrialRun
 
 from .made import config, write_cache
 
+pytestmark = pytest.mark.heavy
+
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
