@@ -21,9 +21,9 @@ from abaw.cache import (
     open_store,
 )
 
-pytestmark = pytest.mark.heavy
+from .objects_made import KEY, is_locked, write
 
-KEY = "features/mae.zarr"
+pytestmark = pytest.mark.heavy
 
 
 class DeathError(Exception):
@@ -95,19 +95,6 @@ def copy_of(path):
 
 def keys_of(path):
     return sorted(objects.keys_under(path))
-
-
-def is_locked(path):
-    return objects.read(path / "parts" / "lock") is not None
-
-
-def write(kit, path, sources, *, version=1, compact=True):
-    with kit.open_writer(path) as writer:
-        for source in sources:
-            kit.add_whole(writer, source, version)
-            writer.flush()
-        if compact:
-            writer.compact()
 
 
 def job(kit, path, sources, tell=lambda videos: None, *, is_compacted=True, break_lock=False):
