@@ -24,7 +24,7 @@ _STYLE: Final[Any] = {
     "figure.constrained_layout.use": True,
     "figure.facecolor": "none",
 }
-_INCHES: Final = (4.0, 3.4)
+_INCHES: Final = (4.6, 3.6)
 _LIGHT: Final = 0.4
 """Brightness of a colour from which numbers on it are black."""
 
@@ -64,10 +64,10 @@ def study_section(study: Study) -> tuple[str, str]:
     )
     about = (
         f"Targets alone, on {'+'.join(config.features)} with {config.encoder}, {study.n_seeds} "
-        f"seeds: {levels}. Rows are sources, columns targets. Left: the first canonical "
-        f"correlation of the annotations. Middle: what a target's measure gains from a source's "
-        f"hidden state; * marks p < {SIGNIFICANT:g} over seeds and recordings, adjusted for all "
-        f"pairs (Holm). Right: what it gains from the source's true labels, an upper bound that no "
+        f"seeds: {levels}. Rows are sources, columns targets. Labels alone: the first "
+        f"canonical correlation of the annotations. Hidden states: what a target's measure gains from "
+        f"a source's; * marks p < {SIGNIFICANT:g} over seeds and recordings, adjusted for all "
+        f"pairs (Holm). True labels: what it gains from the source's, an upper bound that no "
         f"run without them reaches."
     )
     lines = "".join(f"<li>{escape(line)}</li>" for line in suggestion(study))
@@ -118,7 +118,7 @@ def _name_axes(axes: Any, tasks: tuple[Task, ...], title: str) -> None:  # noqa:
     axes.set_title(title, loc="left")
     axes.set_xticks(places, tasks)
     axes.set_yticks(places, tasks)
-    axes.tick_params(length=0)
+    axes.tick_params(length=0, labelsize=9.5)
     axes.set_xlabel("target")
     axes.set_ylabel("source")
     for spine in axes.spines.values():
