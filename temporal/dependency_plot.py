@@ -65,8 +65,8 @@ def study_section(study: Study) -> tuple[str, str]:
     about = (
         f"Targets alone, on {'+'.join(config.features)} with {config.encoder}, {study.n_seeds} "
         f"seeds: {levels}. Rows are sources, columns targets. Labels alone: the first "
-        f"canonical correlation of the annotations. Hidden states: what a target's measure gains from "
-        f"a source's; * marks p < {SIGNIFICANT:g} over seeds and recordings, adjusted for all "
+        f"canonical correlation of the annotations. Hidden states: what a target's measure gains "
+        f"from a source's; * marks p < {SIGNIFICANT:g} over seeds and recordings, adjusted for all "
         f"pairs (Holm). True labels: what it gains from the source's, an upper bound that no "
         f"run without them reaches."
     )
