@@ -1,5 +1,6 @@
 """Frameworks whose tasks share layers, or nothing: `single`, `se`, `sbe`."""
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -100,9 +101,9 @@ class TaskEncoders(Framework):
             encoders.append(encoder)
         self.is_causal = all(encoder.is_causal for encoder in encoders)
 
+    @abstractmethod
     def fed_width(self, source: Task) -> int:
         """Return the width of what a task, already built, feeds to others."""
-        raise NotImplementedError(source)
 
     def begin(
         self, features: torch.Tensor, is_frame: torch.Tensor, state: State
@@ -144,6 +145,10 @@ class ShareBottom(TaskEncoders):
     ) -> None:
         no_graph("sbe", graph)
         super().__init__(n_features, config, tasks, TaskGraph({}))
+
+    def fed_width(self, source: Task) -> int:
+        """Return 0: no task feeds another."""
+        return 0
 
     def forward(
         self,

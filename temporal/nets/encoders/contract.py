@@ -7,6 +7,7 @@ Under pytest:
             return Mine(n_features, RunConfig(features=("any",), hidden_size=8), 2)
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Final
 
@@ -23,14 +24,14 @@ _PADDING: Final = 50.0
 """What stands in padding here: it would show."""
 
 
-class EncoderContract:
+class EncoderContract(ABC):
     """Tests of one encoder; a subclass says which by `build`."""
 
     n_features: int = 5
 
+    @abstractmethod
     def build(self, n_features: int) -> Encoder:
         """Return a new encoder of F features, in training mode, with any weights."""
-        raise NotImplementedError
 
     @torch.no_grad()
     def test_it_gives_what_it_says_in_the_precision_of_its_weights(self) -> None:
