@@ -1,12 +1,25 @@
 """What the commands share: a group that prints errors in one line, types and options."""
 
+import errno
+import os
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
 from .core.errors import AbawError
+
+_ADVICE: Final = {
+    **dict.fromkeys(
+        (errno.EACCES, errno.EPERM, errno.EROFS),
+        "give a place that you may read and write, or change the permissions of this one",
+    ),
+    **dict.fromkeys(
+        (errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "make room there and run the same command again"
+    ),
+}
+"""What no program can help -> what a user can do about it."""
 
 
 class Group(click.Group):
@@ -19,6 +32,21 @@ class Group(click.Group):
         except AbawError as error:
             click.echo(f"Error: {' '.join(str(error).split())}", err=True)
             ctx.exit(error.exit_code)
+        except OSError as error:
+            if error.errno not in _ADVICE:
+                raise
+            click.echo(f"Error: {_refused(error)}", err=True)
+            ctx.exit(AbawError.exit_code)
+
+
+def _refused(error: OSError) -> str:
+    """Return what the system refused, and what to do, as a sentence."""
+    assert error.errno is not None
+    reason, advice = os.strerror(error.errno), _ADVICE[error.errno]
+    if error.filename is None:  # of the HDF5 library, whose own words name the file
+        return f"the system says {reason}: {' '.join(str(error).split())}; {advice}"
+    place = os.fsdecode(error.filename)
+    return f"{place} is to be read or written, but the system says {reason}; {advice}"
 
 
 class _Place(click.Path):

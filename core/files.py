@@ -79,6 +79,21 @@ def publish(temporary: Path, path: Path) -> None:
 
 
 @contextmanager
+def errors_of(path: Path) -> Iterator[None]:
+    """Have an `OSError` of a block say that it was `path` that could not be written.
+
+    The system names no file where one that is open has no room, and a temporary one is no name that
+    a user knows.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None or TEMPORARY_MARK in os.fsdecode(error.filename):
+            error.filename = str(path)
+        raise
+
+
+@contextmanager
 def atomic_write(path: Path) -> Iterator[IO[bytes]]:
     """Open a binary file that appears as `path` only if the block ends without an exception.
 
@@ -87,11 +102,12 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
     make_folder(path.parent)
     temporary = temporary_name(path)
     try:
-        with temporary.open("wb") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        publish(temporary, path)
+        with errors_of(path):
+            with temporary.open("wb") as stream:
+                yield stream
+                stream.flush()
+                os.fsync(stream.fileno())
+            publish(temporary, path)
     except BaseException:
         with suppress(FileNotFoundError):
             temporary.unlink()

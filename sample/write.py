@@ -13,7 +13,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from ..core.errors import UsageError
-from ..core.files import TEMPORARY_MARK, temporary_name, write_json_atomic
+from ..core.files import TEMPORARY_MARK, errors_of, temporary_name, write_json_atomic
 from ..core.tasks import EXPRESSIONS
 from .draw import FINENESS, Pixels, draw_frames, draw_look
 from .face import place_faces
@@ -130,6 +130,14 @@ def write_sample(out: Path, settings: SampleSettings) -> SampleSummary:
         UsageError: `out` is a file, or a folder that holds something but no sample.
     """
     _claim(out, settings)
+    with errors_of(out):
+        counts = _write_trees(out, settings)
+    write_json_atomic(out / MARKER, _marker(settings, complete=True))
+    return SampleSummary(out, settings, counts)
+
+
+def _write_trees(out: Path, settings: SampleSettings) -> dict[Split, SplitCount]:
+    """Write frames and annotations, in place of earlier ones when they are whole; count them."""
     trees = {name: temporary_name(out / name) for name in ("cropped_aligned", "annotations")}
     lines: dict[Split, list[str]] = {split: [HEADER] for split in SPLITS}
     counts = {split: SplitCount(0, 0, 0, 0, 0, (0,) * len(EXPRESSIONS)) for split in SPLITS}
@@ -148,8 +156,7 @@ def write_sample(out: Path, settings: SampleSettings) -> SampleSummary:
         if (out / name).exists():
             shutil.rmtree(out / name)
         temporary.rename(out / name)
-    write_json_atomic(out / MARKER, _marker(settings, complete=True))
-    return SampleSummary(out, settings, counts)
+    return counts
 
 
 def _marker(settings: SampleSettings, *, complete: bool) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import torch
 from tqdm import tqdm
 
 from ..core.device import Precision
+from ..core.files import errors_of
 from ..core.tasks import Task
 from .config import RunConfig
 from .data.dataset import SequenceDataset
@@ -159,6 +160,7 @@ class Fitting:
         text = f"{self._maker.n_features:,} features{dead}, {kind}; run folder {self._folder}"
         tqdm.write(text, file=sys.stderr)
         with (
+            errors_of(self._folder),  # TensorBoard's file has no name in its errors
             RunLog(self._folder, self._lines) as log,
             tqdm(
                 total=config.epochs, initial=loop.epoch, unit="epoch", disable=not progress

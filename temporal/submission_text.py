@@ -7,7 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from ..core.files import atomic_write, fsync_folder, make_folder, publish, temporary_name
+from ..core.files import (
+    atomic_write,
+    errors_of,
+    fsync_folder,
+    make_folder,
+    publish,
+    temporary_name,
+)
 from .data.challenges import COLUMNS
 from .data.official_list import OfficialList
 from .errors import PredictionError
@@ -59,7 +66,7 @@ def write_video_files(out: Path, official: OfficialList, rows: PredictionTable) 
             data = _text(official, rows.take(numbers), None)
             path = temporary / f"{video}.txt"
             path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("wb") as stream:
+            with errors_of(out), path.open("wb") as stream:
                 stream.write(data)
                 stream.flush()
                 os.fsync(stream.fileno())

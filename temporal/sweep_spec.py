@@ -10,6 +10,7 @@ from typing import Any, Final
 import yaml
 
 from ..core.errors import UsageError
+from ..core.files import write_text_atomic
 from ..core.names import near_misses
 from .config import RunConfig, read_settings
 
@@ -259,5 +260,4 @@ def write_spec(path: Path, spec: SweepSpec) -> None:
     values |= {"fixed": spec.fixed, "grid": {key: list(v) for key, v in spec.grid.items()}}
     if spec.cases:
         values["cases"] = [dict(case) for case in spec.cases]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(yaml.safe_dump(values, sort_keys=False))
+    write_text_atomic(path, yaml.safe_dump(values, sort_keys=False))

@@ -102,7 +102,6 @@ def write_folds(
         labels=LabelsOfFolds(name=labels.name, fingerprint=labels.fingerprint),
         folds=[official_videos(labels.table), *resplit(labels.table, k, seed, same)],
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_json_atomic(path, folds.model_dump())
     return folds
 

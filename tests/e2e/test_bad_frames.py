@@ -1,6 +1,5 @@
 """Frames that are wrong in every way: each recorded with its reason, or refused by name."""
 
-import ctypes
 import json
 import os
 import re
@@ -17,6 +16,7 @@ from PIL import Image
 
 from abaw.cache import open_store
 from abaw.cli import main
+from abaw.tests.unprivileged import obey_permissions, permissions_hold
 
 
 def run(*arguments: object) -> Result:
@@ -118,15 +118,7 @@ def test_a_bomb_of_30_000_pixels_a_side(tree: Path, tmp_path: Path):
     assert "too many" in recorded(tree, tmp_path / "c")[9]
 
 
-def _read_only_what_files_allow() -> None:
-    """Have root, too, obey the permissions of files; runs in a child before its program."""
-    if os.geteuid() == 0:
-        drop_from_bounding_set, override, read_search = 24, 1, 2
-        for capability in (override, read_search):
-            assert ctypes.CDLL(None).prctl(drop_from_bounding_set, capability, 0, 0, 0) == 0
-
-
-@pytest.mark.skipif(sys.platform != "linux" and os.geteuid() == 0, reason="root may read all")
+@permissions_hold
 @pytest.mark.heavy
 def test_a_file_and_a_folder_that_may_not_be_read(tree: Path, tmp_path: Path):
     path = tree / "v" / "00009.jpg"
@@ -137,7 +129,7 @@ def test_a_file_and_a_folder_that_may_not_be_read(tree: Path, tmp_path: Path):
         command = [sys.executable, "-m", "abaw", "extract", tree, "--cache", tmp_path / "c", "-q"]
         return subprocess.run(
             [str(word) for word in (*command, "--backbone", "thumbnail", "--weights", "none")],
-            preexec_fn=_read_only_what_files_allow,
+            preexec_fn=obey_permissions,
             capture_output=True,
             text=True,
             check=False,
