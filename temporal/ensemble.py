@@ -23,7 +23,13 @@ from ..core.provenance import git_commit, now, package_versions
 from ..core.tasks import TASKS
 from .crossfit import Groups
 from .ensemble_copy import copied_folders, copy_runs, needed_code, remove_copies
-from .ensemble_file import ENSEMBLE_FILE, ENSEMBLE_FORMAT, IN_SAMPLE_FILE, NESTED_FILE
+from .ensemble_file import (
+    ENSEMBLE_FILE,
+    ENSEMBLE_FORMAT,
+    IN_SAMPLE_FILE,
+    NESTED_FILE,
+    NESTED_RAW_FILE,
+)
 from .ensemble_members import MemberRun, MemberSet, read_members
 from .ensemble_result import EnsembleResult
 from .member_choice import choose_members
@@ -126,6 +132,7 @@ def ensemble(
         "equal_nested": _nested(found, groups, equal_of_groups, settings),
         "in_sample": process.apply(mixed),
         "nested": _nested(found, groups, of_groups, settings),
+        "nested_raw": _nested(found, groups, of_groups, settings, is_processed=False),
     }
     taken = choice.places[0].tolist()
     counting = [
@@ -169,6 +176,7 @@ def ensemble(
         "made": {"date": now(), "commit": git_commit(), "versions": package_versions()},
     }
     write_predictions(out / NESTED_FILE, scored["nested"])
+    write_predictions(out / NESTED_RAW_FILE, scored["nested_raw"])
     write_predictions(out / IN_SAMPLE_FILE, scored["in_sample"])
     write_json_atomic(out / ENSEMBLE_FILE, facts)
     remove_copies(out, before - set((folders or {}).values()))
@@ -177,7 +185,12 @@ def ensemble(
 
 
 def _nested(
-    found: MemberSet, groups: Groups, weights: Sequence[Weights], settings: EnsembleSettings
+    found: MemberSet,
+    groups: Groups,
+    weights: Sequence[Weights],
+    settings: EnsembleSettings,
+    *,
+    is_processed: bool = True,
 ) -> PredictionTable:
     """Return predictions, each group's by weights and post-processing fitted on the others.
 
@@ -188,6 +201,8 @@ def _nested(
 
     def part(weights: Weights, others: Mask) -> PredictionTable:
         mixed = mix_tables(found.tables, weights, settings.expression)
+        if not is_processed:
+            return mixed
         process: PostProcess = fit_each(
             mixed,
             found.rows,

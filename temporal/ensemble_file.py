@@ -3,6 +3,7 @@
 ensemble.json               members, weights, post-processing, scores: written last
 members/…                   copies of the runs that count, see `ensemble_copy`
 nested_predictions.csv      validation predictions, each by what was fitted without its recording
+nested_raw_predictions.csv  the same without post-processing, as a run's val_predictions.csv are
 in_sample_predictions.csv   the same by what was fitted on all of them: their score is in-sample
 """
 
@@ -23,6 +24,7 @@ from .run_folder import read_run
 
 ENSEMBLE_FILE: Final = "ensemble.json"
 NESTED_FILE: Final = "nested_predictions.csv"
+NESTED_RAW_FILE: Final = "nested_raw_predictions.csv"
 IN_SAMPLE_FILE: Final = "in_sample_predictions.csv"
 ENSEMBLE_FORMAT: Final = 1
 

@@ -31,6 +31,7 @@ class EnsembleResult:
         names = {
             "equal": "equal mean" if best is None else f"equal mean of all {best['of']}",
             "equal_nested": "equal mean, post-processed, nested",
+            "nested_raw": "ensemble, not post-processed, nested",
             "in_sample": "ensemble, in-sample",
             "nested": "ensemble, nested",
         }

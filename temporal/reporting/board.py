@@ -83,8 +83,7 @@ class Row:
 
     def processed(self) -> Figure:
         """Return P_MTL after post-processing that was fitted on other recordings."""
-        found = [(e.facts.get("postprocess") or {}).get("nested") or {} for e in self.entries]
-        return Figure(tuple(one.get("P_MTL") for one in found))
+        return Figure(tuple(entry.processed.get("P_MTL") for entry in self.entries))
 
     def cost(self, key: str) -> Figure:
         """Return a part of what the runs cost; None of a run that was made before it was kept."""

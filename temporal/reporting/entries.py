@@ -25,12 +25,18 @@ class Entry:
 
     @property
     def scores(self) -> Mapping[str, Any] | None:
-        """The figures that count: of the best checkpoint, or the ensemble's nested ones.
+        """Before post-processing: of the best checkpoint, or of the ensemble, nested.
 
         None of a run that was trained on all.
         """
         scores: Mapping[str, Any] | None = self.facts["scores"]
-        return scores["nested"] if self.is_ensemble and scores is not None else scores
+        return scores["nested_raw"] if self.is_ensemble and scores is not None else scores
+
+    @property
+    def processed(self) -> Mapping[str, Any]:
+        """After post-processing that was fitted on other recordings; empty where there is none."""
+        found = self.facts["scores"] if self.is_ensemble else self.facts.get("postprocess")
+        return (found or {}).get("nested") or {}
 
 
 @dataclass(frozen=True)
@@ -83,5 +89,11 @@ def _entry(folder: Path) -> Entry:
         facts = read_run(folder)
         return Entry(folder, facts, ((folder, facts),))
     found = load_ensemble(folder)
+    if "nested_raw" not in found.facts["scores"]:
+        message = (
+            f"a report compares figures before post-processing, but {folder} was made when none "
+            f"were kept of ensembles; make it again by abaw temporal-ensemble"
+        )
+        raise TemporalError(message)
     runs = [run.folder for run in found.runs if run.member == 0]
     return Entry(folder, found.facts, tuple((run, read_run(run)) for run in runs), True)

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..constant import constant_predictions
 from ..data.recordings import recording_of
-from ..ensemble_file import NESTED_FILE
+from ..ensemble_file import NESTED_RAW_FILE
 from ..errors import PredictionError
 from ..metrics import AffectRows, LabelMasks
 from ..prediction_places import places_of
@@ -95,7 +95,7 @@ def _of_runs(board: Board, entries: Sequence[Entry]) -> Repeat:
 
 
 def _of_ensemble(board: Board, entry: Entry) -> Repeat:
-    path = entry.folder / NESTED_FILE
+    path = entry.folder / NESTED_RAW_FILE
     folds = tuple(sorted({fold_of(facts) for _, facts in entry.runs}))
     rows = _rows(board, folds)
     table = read_predictions(path)

@@ -85,7 +85,7 @@ def leaderboard(data: ReportData) -> Section:
         "Post-processed: smoothed, with thresholds fitted on other recordings than those scored."
     )
     if any(row.is_ensemble for row in board.rows):
-        caption += " An ensemble's figures are nested and include its post-processing."
+        caption += " An ensemble's figures are nested: its weights, too, were fitted on others."
     classes = [*[""] * len(board.ranked), "baseline"]
     found = table(heads, rows, caption, {0, *range(2, len(heads))}, classes=classes, head=1)
     parts = [found]
@@ -100,8 +100,7 @@ def _cells(board: Board, row: Row, place: int | None) -> list[object]:
     for key in KEYS:
         text = spread(row.figure(key))
         cells.append(tag("b", text) if row in board.best_of(key) else text)
-    processed: object = "included" if row.is_ensemble else spread(row.processed())
-    cells.append(processed if row.entries else "")
+    cells.append(spread(row.processed()) if row.entries else "")
     return cells
 
 

@@ -7,9 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.tasks import Task
+from ..ensemble_file import NESTED_FILE
 from ..metrics import ccc_score
 from ..postprocess import PostProcess
-from ..predictions import PredictionTable
+from ..predictions import PredictionTable, read_predictions
 from .drawing import COLOURS, INK, drawing
 from .evidence import Repeat
 from .parts import Html, Section, count, decimal, figure, joined, tag
@@ -64,10 +65,9 @@ def traces(data: ReportData) -> Section:
         if missing:
             reason = f"{', '.join(missing)}: no rows with valence and arousal that were predicted"
         return Section(TITLE, left_out=reason)
-    process = _process(first)
-    smoothed = None if process is None else process.apply(first.table)
+    smoothed, how = _smoothed(first)
     parts = [
-        _one(place, video, why[video.name], first, smoothed, process)
+        _one(place, video, why[video.name], first, smoothed, how)
         for place, video in enumerate(chosen)
     ]
     if missing:
@@ -106,13 +106,22 @@ def _videos(one: Repeat) -> dict[str, _Video]:
     return videos
 
 
-def _process(one: Repeat) -> PostProcess | None:
-    """Return how the run's predictions are smoothed; None of an ensemble, whose own are already."""
+def _smoothed(one: Repeat) -> tuple[PredictionTable | None, str]:
+    """Return the predictions as their run smooths them, and how; None where there is no one way."""
     entry = one.entries[0]
     stored = entry.facts.get("postprocess")
-    if entry.is_ensemble or len(one.entries) > 1 or not stored:
-        return None
-    return PostProcess.from_dict(stored["parameters"], str(entry.folder))
+    if entry.is_ensemble:
+        how = "smoothed as was fitted on other recordings"
+        return read_predictions(entry.folder / NESTED_FILE), how
+    if len(one.entries) > 1 or not stored:
+        return None, ""
+    process = PostProcess.from_dict(stored["parameters"], str(entry.folder))
+    widths = f"{process.valence} and {process.arousal}"
+    how = (
+        f"smoothed by {process.kind} of widths {widths} in frame numbers, which were fitted on "
+        f"these validation rows"
+    )
+    return process.apply(one.table), how
 
 
 def _one(
@@ -121,11 +130,9 @@ def _one(
     why: str,
     first: Repeat,
     smoothed: PredictionTable | None,
-    process: PostProcess | None,
+    how: str,
 ) -> Html:
-    entry = first.entries[0]
-    is_mixed = entry.is_ensemble
-    raw = "ensemble, nested" if is_mixed else "prediction"
+    raw = "ensemble, nested" if first.entries[0].is_ensemble else "prediction"
     with drawing(
         f"trace-{place}", f"Valence and arousal of {video.name} over its frames", 900, 400,
         n_rows=2, least=700, most=1020,
@@ -150,22 +157,16 @@ def _one(
     valence, arousal = (decimal(value) for value in video.ccc)
     about = f"{f' ({why})' if why else ''}, {count(len(video.frame), 'labelled row')}"
     figures = f"CCC {valence} of valence, {arousal} of arousal"
-    parts = [tag("b", video.name), f"{about}: {figures}. {_about(first, process)}"]
+    parts = [tag("b", video.name), f"{about}: {figures}. {_about(first, how)}"]
     return figure([under_way.svg], joined(parts), wide=True)
 
 
-def _about(first: Repeat, process: PostProcess | None) -> str:
+def _about(first: Repeat, how: str) -> str:
     entry = first.entries[0]
-    if entry.is_ensemble:
-        return f"Nested predictions of {entry.folder.name}, post-processing included."
-    who = f"Run {entry.folder.name}"
     if len(first.entries) > 1:
         return f"Each fold's own run of seed {entry.facts['config']['seed']}."
-    if process is None:
-        return f"{who}."
-    widths = f"{process.valence} and {process.arousal}"
-    kind = f"{process.kind} of widths {widths} in frame numbers"
-    return f"{who}; smoothed by {kind}, which were fitted on these validation rows."
+    kind = "Nested predictions of" if entry.is_ensemble else "Run"
+    return f"{kind} {entry.folder.name}{f'; {how}' if how else ''}."
 
 
 def _of_video(table: PredictionTable, video: str, task: Task) -> tuple[Array, Array]:

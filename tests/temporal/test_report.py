@@ -40,19 +40,24 @@ def runs(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 def test_the_constant_is_the_first_row_and_every_row_a_name_and_five_numbers(runs, cache: Path):
     lines = score_table(runs, cache).splitlines()
-    assert lines[0].split() == KEYS
+    assert lines[0].split() == [*KEYS, "processed"]
     assert [line.split()[0] for line in lines[1:4]] == ["constant", "face_a", "face_a+face_b"]
     labels = open_labels(cache, "labels").table
     constant = constant_scores(rows_of(labels, "train"), rows_of(labels, "val")).to_dict()
     scores = [constant, *(json.loads((run / "run.json").read_text())["scores"] for run in runs)]
     for line, one in zip(lines[1:4], scores, strict=True):
-        assert [cell.strip("*") for cell in line.split()[1:]] == [f"{one[key]:.3f}" for key in KEYS]
+        cells = [cell.strip("*") for cell in line.split()[1:]]
+        assert cells[:5] == [f"{one[key]:.3f}" for key in KEYS]
+    for line, run in zip(lines[1:4], (None, *runs), strict=True):
+        told = json.loads((run / "run.json").read_text())["postprocess"] if run else None
+        assert line.split()[6:] == ([f"{told['nested']['P_MTL']:.3f}"] if told else [])
 
 
 def test_embeddings_of_random_weights_are_named(runs, cache: Path):
     lines = score_table(runs, cache).splitlines()
     assert lines[4] == "* the best of the 2 rows"
-    assert lines[5].startswith("RANDOM WEIGHTS: face_b ")
+    assert lines[5].startswith("processed: ")
+    assert lines[6].startswith("RANDOM WEIGHTS: face_b ")
     assert "random" not in score_table(runs[:1], cache).lower()
 
 
@@ -65,11 +70,11 @@ def trained(cache: Path, out: Path, **changes) -> Path:
 def test_runs_of_other_seeds_are_one_row_with_mean_and_deviation(runs, cache: Path, tmp_path: Path):
     seeds = [runs[0], *(trained(cache, tmp_path, seed=seed) for seed in (1, 2))]
     lines = score_table([*seeds, runs[1]], cache).splitlines()
-    assert lines[0].split() == ["runs", *KEYS]
+    assert lines[0].split() == ["runs", *KEYS, "processed"]
     values = [json.loads((run / "run.json").read_text())["scores"]["P_MTL"] for run in seeds]
     assert lines[2].split()[:2] == ["face_a", "3"]
     mean = f"{statistics.mean(values):.3f} ± {statistics.stdev(values):.3f}"
-    assert lines[2].rstrip("*").endswith(mean)
+    assert mean in lines[2]
     assert lines[3].split()[:2] == ["face_a+face_b", "1"]
 
 

@@ -73,8 +73,9 @@ def test_an_ensemble_is_a_row_with_its_nested_figures(made: Reported):
     board = read_board([made.folder], made.cache)
     (row,) = [row for row in board.rows if row.is_ensemble]
     assert row.name == "mix (ensemble)"
-    nested = score_file(mix / "nested_predictions.csv", made.cache / "labels.h5")
-    assert row.figure("P_MTL").mean == nested.P_MTL
+    for name, told in (("nested_raw", row.figure("P_MTL")), ("nested", row.processed())):
+        found = score_file(mix / f"{name}_predictions.csv", made.cache / "labels.h5")
+        assert told.mean == found.P_MTL
 
 
 def test_the_best_of_each_measure_is_marked_and_a_single_row_is_not(made: Reported):
@@ -84,3 +85,13 @@ def test_the_best_of_each_measure_is_marked_and_a_single_row_is_not(made: Report
     assert "bad" in text
     assert text.count("*") == 6
     assert "*" not in score_table([made.folder / "good"], made.cache)
+
+
+def test_an_ensemble_without_figures_before_post_processing_is_to_be_made_again(made: Reported):
+    mix = made.folder / "mix"
+    ensemble([made.folder / "good", made.folder / "bad"], mix, made.cache)
+    facts = json.loads((mix / "ensemble.json").read_text())
+    del facts["scores"]["nested_raw"]
+    (mix / "ensemble.json").write_text(json.dumps(facts))
+    with pytest.raises(TemporalError, match="make it again by abaw temporal-ensemble"):
+        read_board([mix], made.cache)
