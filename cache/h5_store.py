@@ -26,15 +26,17 @@ from .backend import (
     Tree,
     TreeWriter,
     checked_tree,
-    missing_element,
     remove_abandoned,
     remove_tree,
     temporary_path,
 )
 from .errors import CorruptStoreError
+from .h5_elements import DAMAGES, extents, map_element
+from .h5_heaps import check_heaps
 from .lock import compaction_lock, lock_files
+from .plain_files import plain_file
 from .row_buffer import RowBuffer
-from .schema import Array, Element, elements_of
+from .schema import Array, elements_of
 
 _ALIGNMENT = 4096
 """Large elements begin at a page of the file, so that their numbers are aligned when mapped."""
@@ -166,6 +168,9 @@ class H5Backend:
 
     def read(self, tree: Path, *, map_rows: bool) -> Tree:
         """Read one file; see `Backend.read`."""
+        if PART_NAME.match(tree.stem):
+            with plain_file(tree):
+                pass
         try:
             # A lock would refuse readers while a writer runs; the file never changes.
             file = h5py.File(tree, "r", locking=False)
@@ -180,17 +185,19 @@ class H5Backend:
             )
             raise CorruptStoreError(message) from error
         with file:
+            # Duplicates HDF5's descriptor: a name opened twice could be two files.
+            mapped = mmap.mmap(file.id.get_vfd_handle(), 0, access=mmap.ACCESS_READ)
             try:
+                root = h5py.h5o.get_info(file.id).addr
+                check_heaps(mapped, root, extents(file), tree)
                 attributes = {name: _plain(value) for name, value in file.attrs.items()}
-            except (OSError, UnicodeDecodeError) as error:
+            except DAMAGES as error:
                 message = f"{tree} must have readable root attributes, but HDF5 says: {error}"
                 raise CorruptStoreError(message) from error
             elements = elements_of(attributes, tree)
-            # Duplicates HDF5's descriptor: a name opened twice could be two files.
-            mapped = mmap.mmap(file.id.get_vfd_handle(), 0, access=mmap.ACCESS_READ)
             arrays: dict[str, Array | RowArray] = {}
             for name, element in elements.items():
-                array = _map_element(file, mapped, name, element, tree)
+                array = map_element(file, mapped, name, element, tree)
                 if element.is_rows:
                     arrays[name] = array if map_rows else ShapeOnly(array.shape, array.dtype)
                 else:
@@ -238,39 +245,6 @@ class H5Backend:
     def remove_leftovers(self, store: Path) -> None:
         """Remove what dead writers left."""
         remove_abandoned(self, store)
-
-
-def _map_element(
-    file: h5py.File, mapped: mmap.mmap, name: str, element: Element, where: Path
-) -> Array:
-    """Return the element as a read-only view of the mapped file."""
-    try:
-        dataset = file.get(name)
-        is_plain = (
-            isinstance(dataset, h5py.Dataset)
-            and isinstance(file.get(name, getlink=True), h5py.HardLink)
-            and dataset.id.get_create_plist().get_layout() == h5py.h5d.CONTIGUOUS
-            and not dataset.external
-        )
-    except (OSError, RuntimeError, KeyError) as error:
-        raise missing_element(name, where) from error
-    if not is_plain:
-        raise missing_element(name, where)
-    dtype, shape = dataset.dtype, dataset.shape
-    element.check(name, dtype, shape, where)
-    size = int(np.prod(shape)) * dtype.itemsize
-    if size == 0:
-        array: Array = np.empty(shape, dtype)
-        array.flags.writeable = False
-        return array
-    offset = dataset.id.get_offset()
-    if offset is None or offset + size > len(mapped):
-        message = (
-            f"{where} must hold {size} bytes of {name} at byte {offset}, but has "
-            f"{len(mapped)} bytes: it is cut short; restore it from a copy"
-        )
-        raise CorruptStoreError(message)
-    return np.ndarray(shape, dtype, buffer=mapped, offset=offset)
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - whatever HDF5 holds

@@ -120,8 +120,13 @@ def elements_of(attributes: Mapping[str, Any], where: AnyPath) -> Mapping[str, E
         CorruptStoreError: the attributes are not those of a store.
         FormatVersionError: a newer version of this package wrote them.
     """
+    try:
+        canonical_json(attributes).encode()
+    except (TypeError, ValueError) as error:  # bytes that are no text, NaN
+        message = f"{where} must have attributes that JSON can hold, but has not: {error}"
+        raise CorruptStoreError(message) from error
     kind, version = attributes.get("format"), attributes.get("format_version")
-    if kind not in ELEMENTS:
+    if not isinstance(kind, str) or kind not in ELEMENTS:
         message = (
             f"{where} must be a store with the attribute format={EMBEDDINGS!r} or {LABELS!r}, but "
             f"it has format={kind!r}; name a store that `abaw extract` or `abaw labels` wrote"
@@ -149,7 +154,7 @@ def _optional(attributes: Mapping[str, Any], where: AnyPath) -> set[str]:
     text = attributes.get("optional", "[]")
     try:
         names = json.loads(str(text))
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         names = None
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         message = f"{where} must have a JSON list of names as its attribute optional, not {text!r}"

@@ -30,6 +30,7 @@ from .backend import (
     temporary_path,
 )
 from .lock import compaction_lock
+from .plain_files import check_no_link, plain_file, read_plain
 from .schema import Array, Element, elements_of
 from .zarr_tree import (
     GROUP_NAME,
@@ -132,7 +133,7 @@ class ZarrBackend:
     def find_base(self, store: Path) -> Path | None:
         """Return the group that the root names, if there is one."""
         try:
-            return store / current_group((store / NODE).read_bytes(), store)
+            return store / current_group(read_plain(store / NODE), store)
         except (FileNotFoundError, NotADirectoryError):
             return None
 
@@ -169,7 +170,7 @@ class ZarrBackend:
     def name_base(self, group: Path) -> None:
         """Let the root name a group that is whole."""
         store, name = group.parent, group.name
-        attributes = read_node((group / NODE).read_bytes(), "group", group / NODE)
+        attributes = read_node(read_plain(group / NODE), "group", group / NODE)
         temporary = temporary_path(store / NODE)
         with temporary.open("wb") as stream:
             stream.write(root_node(attributes["attributes"], name))
@@ -224,9 +225,11 @@ class ZarrBackend:
 
 
 def _read_group(tree: Path, *, map_rows: bool) -> Tree:
-    node = read_node((tree / NODE).read_bytes(), "group", tree / NODE)
+    check_no_link(tree, *([tree.parent] if tree.parent.name == "parts" else []))
+    node = read_node(read_plain(tree / NODE), "group", tree / NODE)
     attributes = node.get("attributes", {})
     elements = elements_of(attributes, tree)
+    check_no_link(*{(tree / name).parent for name in elements if "/" in name})
     arrays: dict[str, Array | RowArray] = {}
     for name, element in elements.items():
         is_mapped = element.is_rows and map_rows
@@ -236,21 +239,24 @@ def _read_group(tree: Path, *, map_rows: bool) -> Tree:
 
 def _read_array(tree: Path, name: str, element: Element, *, is_mapped: bool) -> Array | RowArray:
     folder = tree / name
-    node = ArrayNode.parse((folder / NODE).read_bytes(), name, element, tree)
+    check_no_link(folder)
+    node = ArrayNode.parse(read_plain(folder / NODE), name, element, tree)
     files = [folder / key for key in node.chunk_keys]
+    check_no_link(*(files[0].parents[: len(node.shape)] if files else ()))
     if element.is_rows and not is_mapped:
         for path in files:
-            check_size(path, path.stat().st_size, node.chunk_bytes)
+            with plain_file(path) as stream:
+                check_size(path, os.fstat(stream.fileno()).st_size, node.chunk_bytes)
         return ShapeOnly(node.shape, node.dtype)
     if not element.is_rows or name == "frame":
         # Frame numbers are few bytes; a map of them would cost an open file each.
-        return node.joined((path, path.read_bytes()) for path in files)
+        return node.joined((path, read_plain(path)) for path in files)
     return ChunkedRows([_map(path, node) for path in files], node.shape, node.dtype)
 
 
 def _map(path: Path, node: ArrayNode) -> Array:
     size = node.chunk_bytes
-    with path.open("rb") as stream:
+    with plain_file(path) as stream:
         check_size(path, os.fstat(stream.fileno()).st_size, size)
         mapped = mmap.mmap(stream.fileno(), size, access=mmap.ACCESS_READ)
         return np.ndarray(node.chunk, node.dtype, mapped)

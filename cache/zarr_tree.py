@@ -5,6 +5,7 @@ that are nothing but its bytes.
 """
 
 import json
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -20,6 +21,9 @@ from .schema import Array, Element, elements_of
 
 CHUNK_BYTES = 64 << 20
 """A chunk holds whole rows, at most this many bytes: few files to keep open, few cut videos."""
+
+MOST_CHUNKS: Final = 1_000_000
+"""Of an array: a node that claims more would have their names fill the memory."""
 
 NODE: Final = "zarr.json"
 GROUP_NAME: Final = re.compile(r"rows-\d{8}-[0-9a-f]{12}\Z")
@@ -59,7 +63,7 @@ class ArrayNode:
             endian = node["codecs"][0].get("configuration", {}).get("endian", "little")
             keys = node["chunk_key_encoding"]
             grid = node["chunk_grid"]["name"]
-        except (KeyError, TypeError, ValueError, IndexError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
             raise missing_element(name, tree) from error
         is_plain = (
             codecs == ["bytes"]
@@ -67,8 +71,10 @@ class ArrayNode:
             and grid == "regular"
             and keys == _KEYS
             and len(chunk) == len(shape)
-            and chunk[0] >= 1
+            and chunk[:1] >= (1,)
             and chunk[1:] == shape[1:]
+            and all(size >= 0 for size in shape)
+            and shape[0] <= chunk[0] * MOST_CHUNKS
         )
         if not is_plain:
             raise missing_element(name, tree)
@@ -93,7 +99,7 @@ class ArrayNode:
     @property
     def chunk_bytes(self) -> int:
         """Size of each chunk."""
-        return int(np.prod(self.chunk)) * self.dtype.itemsize
+        return math.prod(self.chunk) * self.dtype.itemsize
 
     @property
     def chunk_keys(self) -> list[str]:
@@ -224,10 +230,14 @@ def read_node(text: str | bytes, kind: str, where: AnyPath) -> dict[str, Any]:
     """Return the metadata of a Zarr v3 `group` or `array`."""
     try:
         node = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         message = f"{where} must be JSON, but {error}; restore it from a copy"
         raise CorruptStoreError(message) from error
-    if not isinstance(node, dict) or (node.get("zarr_format"), node.get("node_type")) != (3, kind):
+    if (
+        not isinstance(node, dict)
+        or (node.get("zarr_format"), node.get("node_type")) != (3, kind)
+        or not isinstance(node.get("attributes", {}), dict)
+    ):
         message = f"{where} must describe a Zarr v3 {kind}, but does not; restore it from a copy"
         raise CorruptStoreError(message)
     return node
