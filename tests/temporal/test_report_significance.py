@@ -47,6 +47,20 @@ def test_the_difference_is_that_of_the_official_measures(made: Reported):
     assert found["bad"].difference == pytest.approx(bad - good, abs=1e-12)
 
 
+def test_predictions_count_by_video_and_frame_in_whatever_order_they_are_written(made: Reported):
+    runs = [made.add("good", 0.3, features="good"), made.add("bad", 1.5, features="bad")]
+    before = compared(made)
+    rng = np.random.default_rng(0)
+    for run in runs:
+        path = run / "val_predictions.csv"
+        head, *rows = path.read_text().splitlines(keepends=True)
+        path.write_text("".join([head, *(rows[place] for place in rng.permutation(len(rows)))]))
+    after = compared(made)
+    for name, one in before.items():
+        assert after[name].value == pytest.approx(one.value, abs=1e-12)
+        assert after[name].p_holm == one.p_holm
+
+
 def test_what_is_far_below_is_told_apart_and_what_is_alike_is_not(made: Reported):
     made.add("good", 0.3, features="good")
     made.add("alike", 0.3, features="alike", seed=1)
