@@ -1,6 +1,8 @@
 """What is added comes back, on both backends."""
 
 import pickle
+import re
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -73,22 +75,27 @@ def test_a_video_in_one_piece_is_mapped_not_copied(kit, path):
     assert not np.shares_memory(first, second)
 
 
-def test_plain_h5py_and_zarr_read_the_compacted_store(kit, path):
-    source = kit.make_source("a", 4)
-    with kit.open_writer(path) as writer:
-        kit.add_whole(writer, source)
+def test_plain_h5py_and_zarr_read_a_store_as_the_docs_show(kit, path, monkeypatch):
+    sources = [kit.make_source(name, 4 + n, unreadable=[1]) for n, name in enumerate(("a/b", "c"))]
+    store = path.with_name(f"mae_cms{path.suffix}")
+    with kit.open_writer(store) as writer:
+        for source in sources:
+            kit.add_whole(writer, source)
         writer.compact()
-    if path.suffix == ".h5":
-        with h5py.File(path) as file:
-            embedding, frame = file["embedding"][...], file["frame"][...]
-            assert file.attrs["format"] == "abaw-embeddings"
-    else:
-        root = zarr.open_group(path, mode="r")
-        group = root[root.attrs["current"]]
-        embedding, frame = group["embedding"][...], group["frame"][...]
-        assert group.attrs["format"] == "abaw-embeddings"
-    np.testing.assert_array_equal(embedding, source.rows.astype("f2"), strict=True)
-    np.testing.assert_array_equal(frame, source.frame, strict=True)
+    page = (Path(__file__).resolve().parents[2] / "docs" / "interop.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    (block,) = [block for block in blocks if f"mae_cms{path.suffix}" in block]
+    monkeypatch.chdir(path.parents[1])
+    names = {"h5py": h5py, "zarr": zarr}
+    exec(block, names)
+    assert list(names["videos"]) == ["a/b", "c"]
+    for source in sources:
+        rows = source.rows.astype("f2")
+        np.testing.assert_array_equal(names["videos"][source.video], rows, strict=True)
+    tree = names["file"] if path.suffix == ".h5" else names["group"]
+    assert tree.attrs["format"] == "abaw-embeddings"
+    frame = np.concatenate([source.frame for source in sources])
+    np.testing.assert_array_equal(tree["frame"][...], frame, strict=True)
 
 
 def test_embeddings_of_zeros_are_written_out(kit, path):
