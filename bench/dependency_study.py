@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="+", default=["known", "independent"])
     parser.add_argument("--data-seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--seeds", default="0-4")
-    parser.add_argument("--val-videos", type=int, default=100, help="recordings judged on")
+    parser.add_argument("--val-videos", type=int, default=40, help="recordings judged on")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--set", dest="settings", nargs="+", default=[])
     parser.add_argument("--out", type=Path)

@@ -3,7 +3,8 @@
 An edge is named where the target gains significantly from the source's hidden state. Edges go into
 the graph by their gain, but for those that would close a cycle. An edge a>c beside a>b>c may be
 there only because b passes on what a knows; so the target is trained once more at the end of the
-graph without such shortcuts, and with each, and a shortcut stays if it still gains significantly.
+graph without such shortcuts, and with each, and a shortcut stays if it still gains significantly,
+Holm's correction being over gains from hidden states and shortcuts together.
 """
 
 import json
@@ -113,7 +114,7 @@ def read_study(folder: Path, cache: Path) -> Study:
         found = runs.pseudovalues(alone(task), task).mean(axis=1)
         levels[task] = (float(found.mean()), float(found.std(ddof=1)))
     kept = acyclic({e: tested.gain.value for e, tested in hidden.items() if tested.is_named})
-    found_shortcuts = _shortcuts(kept, runs)
+    found_shortcuts = _shortcuts(kept, runs, hidden)
     idle = [e for e, tested in found_shortcuts.items() if tested is None or not tested.is_named]
     table = runs.labels.table
     both = [rows_of(table, split) for split in ("train", "val")]
@@ -153,13 +154,20 @@ def with_shortcuts(folder: Path, cache: Path) -> SweepSpec | None:
     return replace(spec, cases=(*spec.cases, *new)) if new else None
 
 
-def _shortcuts(kept: list[Edge], runs: "_Runs") -> dict[Edge, JudgedGain | None]:
+def _shortcuts(
+    kept: list[Edge], runs: "_Runs", hidden: Mapping[Edge, JudgedGain]
+) -> dict[Edge, JudgedGain | None]:
     gains = {}
     for edge in shortcuts(kept):
         with_it, without = _shortcut_cases(edge, kept)
         if runs.has(with_it) and runs.has(without):
             gains[edge] = runs.gain(with_it, without, edge[1])
-    tested = _tested(gains)
+    # One family with the gains that led to them: alone they would be tested at 5 % each.
+    before = [one.gain.p for one in hidden.values()]
+    adjusted = holm([*before, *(gain.p for gain in gains.values())])[len(before) :]
+    tested = {
+        edge: JudgedGain(gain, p) for (edge, gain), p in zip(gains.items(), adjusted, strict=True)
+    }
     return {edge: tested.get(edge) for edge in shortcuts(kept)}
 
 

@@ -21,6 +21,7 @@ from abaw.temporal.dependency_text import study_text
 from abaw.temporal.errors import TemporalError
 from abaw.temporal.nets.frameworks import split_name
 from abaw.temporal.nets.graph import TaskGraph
+from abaw.temporal.paired_gain import holm
 from abaw.temporal.score import score_table
 from abaw.temporal.sweep import open_spec
 from abaw.temporal.sweep_spec import DEPENDENCY, SweepSpec, spec_from_file
@@ -177,6 +178,12 @@ def test_a_gain_is_the_difference_of_the_measures(made: Made, study: Study):
     gain = study.hidden["au", "expression"].gain
     assert gain.value == pytest.approx(mean("sbe-hsf:au>expression") - mean("sbe"))
     assert study.alone["expression"][0] == pytest.approx(mean("sbe"))
+
+
+def test_a_shortcut_is_judged_with_all_the_gains_that_led_to_it(study: Study):
+    tested = study.shortcuts["au", "valence"]
+    family = [*(one.gain.p for one in study.hidden.values()), tested.gain.p]
+    assert tested.p == holm(family)[-1]
 
 
 def test_a_shortcut_that_adds_is_kept(tmp_path: Path):
