@@ -195,7 +195,9 @@ def die_everywhere(kit, name, *, is_done, stumbles=False):
     "stumbles", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["dies", "stumbles"]
 )
 @pytest.mark.parametrize("is_done", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("name", ["part", "replace", "compact"])
+@pytest.mark.parametrize(
+    "name", ["part", "replace", pytest.param("compact", marks=pytest.mark.slow)]
+)
 def test_a_writer_that_ends_at_any_set_or_delete_loses_nothing(
     kit, name, is_done, stumbles, record_property
 ):

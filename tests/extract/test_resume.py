@@ -75,7 +75,9 @@ def test_a_killed_process_resumes_bit_for_bit(tmp_path: Path):
 
 
 @pytest.mark.heavy
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
 def test_an_interrupted_run_keeps_what_it_computed(tmp_path: Path, number: int):
     tree = write_tree(tmp_path / "frames", {"a": 150, "b": 150})
     command = [sys.executable, "-m", "abaw", "extract", str(tree), "--backbone", "denseface"]

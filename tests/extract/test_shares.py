@@ -238,7 +238,9 @@ def test_the_videos_of_a_killed_process_are_made_by_another(tmp_path: Path):
 
 @needs_proc
 @pytest.mark.heavy
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
 def test_an_interrupt_ends_all_processes_and_keeps_what_they_computed(tmp_path: Path, number: int):
     tree = write_tree(tmp_path / "frames", {name: 40 for name in "abcdef"})
     process = on_two_devices(tree, tmp_path / "c")
