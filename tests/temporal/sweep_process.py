@@ -1,6 +1,7 @@
 """A sweep as a process of its own, for tests that end it."""
 
 import resource
+import signal
 import subprocess
 import sys
 import time
@@ -29,7 +30,9 @@ def begin(
     command = [sys.executable, "-m", "abaw", "temporal-sweep", *arguments]
     command += ["--out", str(out), "--cache", str(cache)]
 
-    def limit() -> None:
+    def prepare() -> None:
+        # Begun in the background of a shell, tests ignore SIGINT, and so would this process.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         if file_limit is not None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (file_limit, resource.RLIM_INFINITY))
 
@@ -39,7 +42,7 @@ def begin(
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        preexec_fn=limit,
+        preexec_fn=prepare,
     )
 
 
