@@ -11,6 +11,8 @@ from abaw.tests.temporal.made import Row, write_label_store
 
 from .judge import Judge, judging
 
+pytestmark = pytest.mark.heavy
+
 KINDS = ("compacted", "parts", "labels")
 
 

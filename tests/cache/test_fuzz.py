@@ -20,7 +20,10 @@ from .watch import watching
 
 OF_FORM = {".h5": H5, ".zarr": ZARR}
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linux")
+pytestmark = [
+    pytest.mark.heavy,
+    pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linux"),
+]
 
 
 @pytest.fixture(scope="module")
