@@ -5,7 +5,6 @@ problem must be what was written.
 """
 
 import shutil
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -16,13 +15,13 @@ from .damages import BYTES, Place
 from .damages_h5 import H5
 from .damages_zarr import ZARR
 from .judge import MOST_MEMORY, Judge, judging
-from .watch import watching
+from .watch import can_watch, watching
 
 OF_FORM = {".h5": H5, ".zarr": ZARR}
 
 pytestmark = [
     pytest.mark.heavy,
-    pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linux"),
+    pytest.mark.skipif(not can_watch(), reason="there is no inotify"),
 ]
 
 

@@ -34,6 +34,17 @@ class Watch:
                 place += length
 
 
+def can_watch() -> bool:
+    """Return whether the system tells who opens what."""
+    libc = ctypes.CDLL(None)
+    if not hasattr(libc, "inotify_init1"):
+        return False
+    descriptor = libc.inotify_init1(os.O_CLOEXEC)
+    if descriptor >= 0:
+        os.close(descriptor)
+    return descriptor >= 0
+
+
 @contextmanager
 def watching(folder: Path) -> Iterator[Watch]:
     """Watch a folder and those in it."""
