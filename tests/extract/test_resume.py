@@ -131,6 +131,7 @@ def test_a_video_with_a_hole_on_both_sides_of_a_piece_is_filled(tree: Path, tmp_
     assert_same(tmp_path / "whole" / "thumbnail", tmp_path / "c" / "thumbnail")
 
 
+@pytest.mark.heavy
 def test_a_resume_keeps_the_batch_size_the_store_was_begun_with(tree: Path, tmp_path: Path):
     extract(tree, tmp_path / "c", request("face"), batch_size=8)
     write_tree(tmp_path / "more", {"d": 20})

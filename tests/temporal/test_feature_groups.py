@@ -101,6 +101,7 @@ def test_a_list_of_grids_takes_no_cases(tmp_path: Path):
         spec_from_file(path)
 
 
+@pytest.mark.heavy
 def test_the_papers_study_is_three_tables_that_share_runs(cache: Path):
     configs = with_features(spec_from_file(PAPER), cache).configs()
     every = tuple(names(cache))

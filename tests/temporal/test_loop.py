@@ -214,6 +214,7 @@ def test_training_goes_on_from_any_step_to_the_same_numbers(cache: Path, changes
         assert found[2] == expected[2]
 
 
+@pytest.mark.heavy
 def test_truth_is_fed_back_less_and_less(cache: Path):
     loop = make_loop(cache, framework="label-feedback", truth_rate=0.8, truth_until=0.5, epochs=4)
     rates = []
@@ -226,6 +227,7 @@ def test_truth_is_fed_back_less_and_less(cache: Path):
     assert max(rates[half + 2 :]) == 0.0
 
 
+@pytest.mark.heavy
 def test_a_target_beside_others_that_it_has_nothing_of_is_trained_as_alone(cache: Path):
     """What a dependency study rests on: the same steps, no gradient and no clipping shared."""
     apart = {"framework": "sbe", "shared_layers": 0, "clip_by": "part", "clip_norm": 0.01}
