@@ -162,6 +162,7 @@ def _zip_entries(archive: ArchiveFile) -> Iterator[_Entry]:
         ):
             infos = index.infolist()
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        # The last is what zipfile says of a zip version that it does not read.
         raise _damaged(archive.path, "a zip", error) from error
     for info in infos:
         name, is_utf8 = _zip_name(info)

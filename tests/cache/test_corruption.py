@@ -251,3 +251,22 @@ def test_a_zarr_root_that_names_another_folder_is_refused(kit, tmp_path):
     root.write_text(json.dumps(node))
     with pytest.raises(CorruptStoreError, match=r"current, but has '\.\./other'"):
         open_store(path)
+
+
+@pytest.mark.parametrize("which", ["length", "heap"])
+def test_a_text_of_an_h5_file_that_claims_gigabytes_is_refused_before_they_are_taken(
+    kit, tmp_path, which
+):
+    path = tmp_path / "mae.h5"
+    with kit.open_writer(path) as writer:
+        kit.add_whole(writer, kit.make_source("a", 4))
+        writer.compact()
+    data = bytearray(path.read_bytes())
+    heap = data.index(b"GCOL")
+    # An attribute names its text by length, the heap's address, and its number in there.
+    text = len("abaw-embeddings").to_bytes(4, "little") + heap.to_bytes(8, "little")
+    place = heap + 8 if which == "heap" else data.index(text)
+    data[place + 3] = 0x88
+    path.write_bytes(data)
+    with pytest.raises(CorruptStoreError, match=r"must hold 2\d{9} bytes of a text"):
+        open_store(path)
